@@ -1,0 +1,28 @@
+//! Runs a private Postgres in the folder given first and prints its URL; it ends with this program, however that ends.
+//!
+//! `cargo run -p embedded --bin private-postgres -- /tmp/pg`
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use embedded::postgres::{Durability, Options, Postgres};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let dir: PathBuf = std::env::args_os().nth(1).ok_or("usage: private-postgres FOLDER")?.into();
+    std::fs::create_dir_all(&dir)?;
+    let mut options = Options::new(dir.join("pgdata"), dir.join("postgres.log"), "private".into());
+    options.durability = Durability::Throwaway;
+    let started = Instant::now();
+    let mut postgres = Postgres::start(options).await?;
+    for note in postgres.notes() {
+        eprintln!("{note}");
+    }
+    eprintln!("ready after {} ms as process {}", started.elapsed().as_millis(), postgres.pid());
+    println!("{}", postgres.url("postgres"));
+    tokio::select! {
+        ended = postgres.ended() => Err(format!("Postgres ended: {}", ended?).into()),
+        _ = tokio::signal::ctrl_c() => Ok(postgres.stop().await?),
+    }
+}
