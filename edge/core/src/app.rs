@@ -1,0 +1,137 @@
+//! The edge as one thing to call: what outlives a request, what belongs to one, the routes, and the layers round them.
+
+use crate::{Config, Error, Host, Store, admin, host::random, keys, limits, nodes, proxy, telemetry, usage};
+use axum::{
+    Router,
+    body::Body,
+    extract::FromRequestParts,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderName, HeaderValue, Request, request::Parts};
+use shared::id::RequestId;
+use std::{convert::Infallible, ops::Deref, sync::Arc};
+use tower_service::Service as _;
+use tracing::Instrument as _;
+
+/// The edge of one process or isolate.
+pub struct Edge {
+    router: Router,
+    state: Arc<State>,
+}
+
+/// What outlives a request. Everything in here may be empty at any time and is filled again as needed.
+pub struct State {
+    pub config: Config,
+    pub(crate) keys: keys::Cache,
+    pub(crate) windows: limits::Windows,
+    pub(crate) nodes: nodes::Registry,
+    pub(crate) catalogue: proxy::Catalogue,
+    pub(crate) usage: usage::Writer,
+}
+
+/// What a handler works with: the state, and the host of this request.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) store: Store,
+    state: Arc<State>,
+}
+
+impl Deref for App {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Edge {
+    /// An edge with empty caches.
+    pub fn new(config: Config) -> Self {
+        let router = Router::new()
+            .merge(admin::routes())
+            .merge(proxy::routes())
+            .nest(&config.api_prefix, nodes::routes())
+            .fallback(no_route)
+            .method_not_allowed_fallback(wrong_method);
+        let state = State {
+            config,
+            keys: keys::Cache::default(),
+            windows: limits::Windows::default(),
+            nodes: nodes::Registry::default(),
+            catalogue: proxy::Catalogue::default(),
+            usage: usage::Writer::default(),
+        };
+        Self { router, state: Arc::new(state) }
+    }
+
+    /// What the edge was configured with.
+    pub fn config(&self) -> &Config {
+        &self.state.config
+    }
+
+    /// Writes what is still to be written, before the process ends.
+    pub async fn flush(&self, host: Arc<dyn Host>) {
+        usage::flush(&self.app(host)).await;
+    }
+
+    /// Answers a request on behalf of `host`. Never fails: every error is an answer.
+    pub async fn call(&self, host: Arc<dyn Host>, mut request: Request<Body>) -> Response {
+        let id = RequestId::new(host.now(), random(&*host));
+        let span = telemetry::request_span(&request, id);
+        let path = request.uri().path().to_owned();
+        let app = self.app(host);
+        let started = app.host.now();
+        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(app.clone());
+        let Ok(response) = self.router.clone().call(request).instrument(span.clone()).await;
+        let _entered = span.enter();
+        let error = response.extensions().get::<Arc<Error>>().cloned();
+        let mut response = match error {
+            Some(error) => with_allow(error.render(&path, id), &response),
+            None => response,
+        };
+        let value = HeaderValue::try_from(id.to_string()).expect("an id is plain ASCII");
+        response.headers_mut().insert(REQUEST_ID, value);
+        telemetry::answered(response.status(), app.host.now().since_ms(started));
+        response
+    }
+
+    fn app(&self, host: Arc<dyn Host>) -> App {
+        App { store: Store::new(host.clone()), host, state: self.state.clone() }
+    }
+}
+
+/// Keeps the `Allow` header that the router found for a refused method.
+fn with_allow(mut rendered: Response, original: &Response) -> Response {
+    if let Some(allow) = original.headers().get(http::header::ALLOW) {
+        rendered.headers_mut().insert(http::header::ALLOW, allow.clone());
+    }
+    rendered
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for App {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().expect("`Edge::call` puts the app into every request").clone())
+    }
+}
+
+/// The id of the request that a handler answers.
+pub(crate) struct Id(pub(crate) RequestId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(*parts.extensions.get().expect("`Edge::call` puts the id into every request")))
+    }
+}
+
+async fn no_route(request: Request<Body>) -> Response {
+    Error::NoRoute { method: request.method().to_string(), path: request.uri().path().to_owned() }.into_response()
+}
+
+async fn wrong_method() -> Error {
+    Error::Method
+}

@@ -1,0 +1,297 @@
+//! Every setting of the edge, read and checked at once, at start.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+use shared::{
+    node::CallKey,
+    setting::{Problems, Reader, Setting},
+};
+use url::Url;
+
+/// What the edge needs to know.
+pub struct Config {
+    pub project_name: String,
+    pub version: String,
+    /// Path before the management API, such as `/api/v1`.
+    pub api_prefix: String,
+    pub production: bool,
+    /// Signs what the edge asks of GPU nodes; derived from `SECRET_KEY`, so edges that share it share this.
+    pub call_key: CallKey,
+    pub database_url: SecretString,
+    pub database_connections: usize,
+    pub host: String,
+    pub port: u16,
+    /// The OpenAI-compatible upstream; none without a key for it.
+    pub upstream: Option<UpstreamConfig>,
+    pub connect_timeout_ms: u64,
+    pub first_byte_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
+    pub body_limit_bytes: usize,
+    pub health_per_minute: u64,
+    pub trusted_proxy_hops: usize,
+    pub key_grace_ms: i64,
+}
+
+/// Groq, or any other server that speaks OpenAI's API.
+pub struct UpstreamConfig {
+    pub base_url: Url,
+    pub api_key: SecretString,
+    /// The model that is served even when the upstream's own list cannot be had.
+    pub default_model: String,
+}
+
+/// Every setting of the edge; `.env.example` is made from this list.
+pub const SETTINGS: &[Setting] = &[
+    setting("PROJECT_NAME", Some("AI Tool Nest"), "Name of the service, as people see it."),
+    setting("VERSION", Some(env!("CARGO_PKG_VERSION")), "Version that the service reports."),
+    setting(
+        "API_V1_STR",
+        Some("/api/v1"),
+        "Path before the management API; the OpenAI-compatible API is always at /v1.",
+    ),
+    setting(
+        "APP_ENV",
+        Some("development"),
+        "`development` or `production`; production refuses stand-ins and weak secrets.",
+    ),
+    secret(
+        "SECRET_KEY",
+        "Root secret, at least 32 characters, the same on every edge; other keys are derived from it. `nest dev` makes one.",
+    ),
+    secret("DATABASE_URL", "Address of Postgres 15 to 18; wins over the POSTGRES_ settings."),
+    setting("POSTGRES_USER", Some("nest"), "Postgres role, when there is no DATABASE_URL."),
+    secret("POSTGRES_PASSWORD", "Password of that role."),
+    setting("POSTGRES_HOST", Some("127.0.0.1"), "Postgres host, when there is no DATABASE_URL."),
+    setting("POSTGRES_PORT", Some("5432"), "Postgres port, when there is no DATABASE_URL."),
+    setting("POSTGRES_DB", Some("nest"), "Postgres database, when there is no DATABASE_URL."),
+    setting("DATABASE_CONNECTIONS", Some("8"), "Most Postgres connections of one edge process."),
+    setting("HOST", Some("127.0.0.1"), "Address that the edge listens on."),
+    setting("PORT", Some("8787"), "Port that the edge listens on."),
+    secret("GROQ_API_KEY", "Key for the upstream; may also be spelled GROK_API_KEY. Without it only GPU nodes answer."),
+    secret("GROK_API_KEY", "Another spelling of GROQ_API_KEY."),
+    setting("OPENAI_BASE_URL", Some("https://api.groq.com/openai/v1"), "Base URL of the OpenAI-compatible upstream."),
+    setting("OPENAI_MODEL_NAME", Some("deepseek-r1-distill-llama-70b"), "Model that the upstream is known to serve."),
+    setting(
+        "UPSTREAM_CONNECT_TIMEOUT_MS",
+        Some("3000"),
+        "Longest wait for a connection to a node or upstream, in milliseconds.",
+    ),
+    setting(
+        "UPSTREAM_FIRST_BYTE_TIMEOUT_MS",
+        Some("120000"),
+        "Longest wait for the head of an answer, in milliseconds.",
+    ),
+    setting("UPSTREAM_IDLE_TIMEOUT_MS", Some("30000"), "Longest silence within an answer, in milliseconds."),
+    setting("BODY_LIMIT_BYTES", Some("4194304"), "Largest request body, in bytes."),
+    setting(
+        "HEALTH_REQUESTS_PER_MINUTE",
+        Some("5"),
+        "Calls of /v1/endpoints/health that one address may make in a minute.",
+    ),
+    setting(
+        "TRUSTED_PROXY_HOPS",
+        Some("0"),
+        "How many proxies in front append to X-Forwarded-For; 0 ignores the header.",
+    ),
+    setting(
+        "KEY_GRACE_MS",
+        Some("900000"),
+        "How long a known API key keeps working while Postgres is away, in milliseconds.",
+    ),
+];
+
+const fn setting(name: &'static str, default: Option<&'static str>, doc: &'static str) -> Setting {
+    Setting { name, default, secret: false, doc }
+}
+
+const fn secret(name: &'static str, doc: &'static str) -> Setting {
+    Setting { name, default: None, secret: true, doc }
+}
+
+const SECRET_KEY_CHARS: usize = 32;
+
+impl Config {
+    /// Reads every setting through `lookup`, or says everything that is wrong.
+    pub fn load(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut read = Reader::new(SETTINGS, lookup);
+        let config = Self {
+            project_name: read.required("PROJECT_NAME"),
+            version: read.required("VERSION"),
+            api_prefix: api_prefix(&mut read),
+            production: production(&mut read),
+            call_key: call_key(&secret_key(&mut read)),
+            database_url: database_url(&mut read),
+            database_connections: read.parse::<usize>("DATABASE_CONNECTIONS", "a number of at least 1").max(1),
+            host: read.required("HOST"),
+            port: read.parse("PORT", "a port number"),
+            upstream: upstream(&mut read),
+            connect_timeout_ms: read.parse("UPSTREAM_CONNECT_TIMEOUT_MS", "a number of milliseconds"),
+            first_byte_timeout_ms: read.parse("UPSTREAM_FIRST_BYTE_TIMEOUT_MS", "a number of milliseconds"),
+            idle_timeout_ms: read.parse("UPSTREAM_IDLE_TIMEOUT_MS", "a number of milliseconds"),
+            body_limit_bytes: read.parse("BODY_LIMIT_BYTES", "a number of bytes"),
+            health_per_minute: read.parse("HEALTH_REQUESTS_PER_MINUTE", "a number"),
+            trusted_proxy_hops: read.parse("TRUSTED_PROXY_HOPS", "a number"),
+            key_grace_ms: read.parse("KEY_GRACE_MS", "a number of milliseconds"),
+        };
+        read.finish(config)
+    }
+}
+
+/// The Postgres address alone, for commands that need nothing else.
+pub fn database_url_alone(lookup: &dyn Fn(&str) -> Option<String>) -> Result<SecretString, Problems> {
+    let mut read = Reader::new(SETTINGS, lookup);
+    let url = database_url(&mut read);
+    read.finish(url)
+}
+
+fn api_prefix(read: &mut Reader<'_>) -> String {
+    let prefix = read.required("API_V1_STR");
+    let plain = prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['{', '}', '?', '#', ' ']);
+    if !plain || prefix == "/v1" || prefix.starts_with("/v1/") {
+        read.problems.push(
+            "API_V1_STR must be a path such as /api/v1, and not /v1, where the OpenAI-compatible API is".to_owned(),
+        );
+        return "/api/v1".to_owned();
+    }
+    prefix
+}
+
+fn production(read: &mut Reader<'_>) -> bool {
+    match read.required("APP_ENV").as_str() {
+        "production" => true,
+        "development" => false,
+        _ => {
+            read.problems.push("APP_ENV must be `development` or `production`".to_owned());
+            true
+        }
+    }
+}
+
+fn secret_key(read: &mut Reader<'_>) -> SecretString {
+    let key = read.required("SECRET_KEY");
+    let mut kinds: Vec<char> = key.chars().collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if !key.is_empty() && (key.chars().count() < SECRET_KEY_CHARS || kinds.len() < 8) {
+        read.problems.push(format!("SECRET_KEY must be random and have at least {SECRET_KEY_CHARS} characters, such as from `openssl rand -base64 48`"));
+    }
+    key.into()
+}
+
+/// Keys for single purposes come from the root secret by HMAC with the purpose's name.
+fn call_key(secret_key: &SecretString) -> CallKey {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret_key.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(b"nest edge call key v1");
+    CallKey::from_seed(mac.finalize().into_bytes().into())
+}
+
+fn database_url(read: &mut Reader<'_>) -> SecretString {
+    let url = match read.text("DATABASE_URL") {
+        Some(url) => Url::parse(&url).ok(),
+        None => joined_database_url(read),
+    };
+    match url {
+        Some(url) if ["postgres", "postgresql"].contains(&url.scheme()) => String::from(url).into(),
+        _ => {
+            read.problems.push("DATABASE_URL must look like postgres://user:password@host:5432/database".to_owned());
+            SecretString::default()
+        }
+    }
+}
+
+/// Joins the `POSTGRES_` settings; `Url` encodes what a URL cannot hold as it is.
+fn joined_database_url(read: &mut Reader<'_>) -> Option<Url> {
+    let port: u16 = read.parse("POSTGRES_PORT", "a port number");
+    let mut url = Url::parse("postgres://localhost").expect("a static URL");
+    url.set_host(Some(&read.required("POSTGRES_HOST"))).ok()?;
+    url.set_port(Some(port)).ok()?;
+    url.set_username(&encode(&read.required("POSTGRES_USER"))).ok()?;
+    url.set_password(read.text("POSTGRES_PASSWORD").map(|it| encode(&it)).as_deref()).ok()?;
+    url.set_path(&encode(&read.required("POSTGRES_DB")));
+    Some(url)
+}
+
+/// Percent-encodes everything but letters and digits; `Url`'s setters leave a `%` as it is.
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+fn upstream(read: &mut Reader<'_>) -> Option<UpstreamConfig> {
+    let base_url = read.required("OPENAI_BASE_URL");
+    let base_url =
+        Url::parse(base_url.trim_end_matches('/')).ok().filter(|it| ["http", "https"].contains(&it.scheme()));
+    if base_url.is_none() {
+        read.problems.push("OPENAI_BASE_URL must be an http or https URL".to_owned());
+    }
+    let api_key = read.text("GROQ_API_KEY").or_else(|| read.text("GROK_API_KEY"))?;
+    Some(UpstreamConfig {
+        base_url: base_url?,
+        api_key: api_key.into(),
+        default_model: read.required("OPENAI_MODEL_NAME"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(settings: &[(&str, &str)]) -> Result<Config, Problems> {
+        let base = [("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv")];
+        Config::load(&|name| {
+            settings.iter().chain(&base).find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn postgres_settings_are_encoded_when_joined_and_a_url_wins() {
+        for (settings, url) in [
+            (
+                &[("POSTGRES_PASSWORD", "p@ss:w/rd?%#"), ("POSTGRES_USER", "us er"), ("POSTGRES_DB", "my/db")][..],
+                "postgres://us%20er:p%40ss%3Aw%2Frd%3F%25%23@127.0.0.1:5432/my%2Fdb",
+            ),
+            (&[("POSTGRES_HOST", "db.example"), ("POSTGRES_PORT", "6000")], "postgres://nest@db.example:6000/nest"),
+            (&[("POSTGRES_HOST", "ignored"), ("DATABASE_URL", "postgres://a:b@c:1/d")], "postgres://a:b@c:1/d"),
+        ] {
+            assert_eq!(load(settings).unwrap().database_url.expose_secret(), url);
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once_and_no_value_is_shown() {
+        let problems = load(&[
+            ("PORT", "s3cret-port"),
+            ("SECRET_KEY", "short"),
+            ("APP_ENV", "prod"),
+            ("DATABASE_URL", "mysql://s3cret"),
+            ("API_V1_STR", "/v1"),
+        ]);
+        let Err(problems) = problems else { panic!("such settings must be refused") };
+        let text = problems.to_string();
+        for name in ["PORT", "SECRET_KEY", "APP_ENV", "DATABASE_URL", "API_V1_STR"] {
+            assert!(text.contains(name), "{text}");
+        }
+        assert!(!text.contains("s3cret") && !text.contains("short"), "{text}");
+    }
+
+    #[test]
+    fn groq_s_key_may_be_spelled_either_way() {
+        assert!(load(&[]).unwrap().upstream.is_none());
+        for name in ["GROQ_API_KEY", "GROK_API_KEY"] {
+            let upstream = load(&[(name, "gsk")]).unwrap().upstream.unwrap();
+            assert_eq!(upstream.base_url.as_str(), "https://api.groq.com/openai/v1");
+            assert_eq!(upstream.default_model, "deepseek-r1-distill-llama-70b");
+        }
+    }
+
+    #[test]
+    fn edges_with_one_root_secret_sign_with_one_key() {
+        let key = |secret| load(&[("SECRET_KEY", secret)]).unwrap().call_key.public();
+        let (a, b) = ("abcdefghijklmnopqrstuvwxyz012345", "bcdefghijklmnopqrstuvwxyz0123456");
+        assert_eq!(key(a), key(a));
+        assert_ne!(key(a), key(b));
+    }
+}

@@ -1,0 +1,116 @@
+//! What a platform lends the edge: SQL, outbound HTTP, work after the response, time, sleep and randomness.
+//!
+//! Cloudflare, Spin and the native server each implement [`Host`] once; `tests/it/host.rs` is the contract they pass.
+//! Every future is `Send`; a single-threaded host wraps its own at this border.
+#![warn(missing_docs)]
+
+mod passing;
+
+pub use passing::pass_through;
+
+pub use crate::sql::{Row, SqlError, Value};
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use shared::time::Timestamp;
+use std::net::IpAddr;
+
+/// The port to a platform.
+pub trait Host: Send + Sync + 'static {
+    /// Runs one statement; one statement is one transaction.
+    fn query(&self, statement: &'static str, params: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, SqlError>>;
+
+    /// Sends a request and returns as soon as the response head is here; the body streams.
+    ///
+    /// Redirects are not followed and the environment's proxies are not used: the address is the registry's.
+    fn fetch(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FetchError>>;
+
+    /// As [`Host::fetch`], but an answer that is an event stream becomes a body for the client that nobody touches.
+    fn relay(&self, request: Request<Bytes>, options: RelayOptions) -> BoxFuture<'_, Result<Relayed, FetchError>>;
+
+    /// Runs `task` to its end, whether or not the client is still there.
+    fn defer(&self, task: BoxFuture<'static, ()>);
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Ends after `ms` milliseconds.
+    fn sleep(&self, ms: u64) -> BoxFuture<'static, ()>;
+
+    /// Fills `bytes` from the platform's cryptographic source.
+    fn random(&self, bytes: &mut [u8]);
+}
+
+/// Random bytes from `host`.
+pub fn random<const N: usize>(host: &dyn Host) -> [u8; N] {
+    let mut bytes = [0; N];
+    host.random(&mut bytes);
+    bytes
+}
+
+/// The address a request came from, as the host saw it; a host puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerIp(pub IpAddr);
+
+/// How to relay a stream.
+pub struct RelayOptions {
+    /// Longest silence of the upstream before the stream counts as cut.
+    pub idle_ms: u64,
+    /// Called once when the upstream ends or breaks (not when the client leaves): what to send after its last byte.
+    pub close: Box<dyn FnOnce(&StreamEnd) -> Bytes + Send>,
+}
+
+/// An upstream's answer.
+pub enum Relayed {
+    /// A `200` with `text/event-stream`: hand `response` to the client as it is; `end` says later how it went.
+    Stream {
+        /// Head and opaque body.
+        response: Response<Body>,
+        /// Resolves when the stream has ended, whichever way.
+        end: BoxFuture<'static, StreamEnd>,
+    },
+    /// Anything else, as [`Host::fetch`] would have answered.
+    Answer(Response<Body>),
+}
+
+/// How a relayed stream ended, and its last bytes.
+#[derive(Clone, Debug)]
+pub struct StreamEnd {
+    /// Who ended it, and how.
+    pub cause: EndCause,
+    /// The last kilobytes that the upstream sent ([`TAIL_BYTES`] at most).
+    pub tail: Bytes,
+    /// Whole events that the upstream sent.
+    pub events: u64,
+}
+
+/// How much of a stream's end is kept.
+pub const TAIL_BYTES: usize = 16 * 1024;
+
+/// Why a relayed stream is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// The upstream closed its body properly.
+    Eof,
+    /// The upstream's connection broke.
+    Broken,
+    /// The upstream sent nothing for too long.
+    Idle,
+    /// The client went away first; the upstream call was dropped.
+    ClientLeft,
+}
+
+/// An upstream could not be asked, or gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No connection: the upstream has certainly done nothing.
+    #[error("upstream could not be reached")]
+    Connect(#[source] BoxError),
+    /// The connection broke before a response head came.
+    #[error("upstream gave no answer")]
+    Broken(#[source] BoxError),
+}
+
+/// Any cause, for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,88 @@
+//! `/v1`: admit, route, relay, meter.
+//!
+//! A call goes to a node that serves its model, else to the upstream. What comes back is what they said, byte for
+//! byte. Owns no table: calls are recorded by `usage`, nodes chosen by `nodes`.
+
+mod call;
+mod groq;
+mod meter;
+mod refusal;
+mod relay;
+
+pub(crate) use groq::Catalogue;
+
+use crate::{App, Error, app::Id, keys::Caller, nodes, payload::Payload};
+use axum::{
+    Json, Router,
+    extract::Path,
+    response::Response,
+    routing::{get, post},
+};
+use call::{Call, Endpoint};
+use meter::Meter;
+use serde_json::{Value, json};
+
+pub(crate) fn routes() -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat_completions))
+        .route("/v1/completions", post(completions))
+        .route("/v1/embeddings", post(embeddings))
+        .route("/v1/models", get(list_models))
+        // A model's id may hold slashes, as Hugging Face's do.
+        .route("/v1/models/{*model}", get(show_model))
+}
+
+async fn chat_completions(app: App, id: Id, caller: Caller, payload: Payload) -> Result<Response, Error> {
+    relay(app, id, caller, Endpoint::ChatCompletions, payload).await
+}
+
+async fn completions(app: App, id: Id, caller: Caller, payload: Payload) -> Result<Response, Error> {
+    relay(app, id, caller, Endpoint::Completions, payload).await
+}
+
+async fn embeddings(app: App, id: Id, caller: Caller, payload: Payload) -> Result<Response, Error> {
+    relay(app, id, caller, Endpoint::Embeddings, payload).await
+}
+
+async fn relay(
+    app: App,
+    Id(id): Id,
+    caller: Caller,
+    endpoint: Endpoint,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    let call = Call::parse(endpoint, body)?;
+    tracing::Span::current().record("model", call.model.as_str());
+    let meter = Meter::start(&app, caller, id, &call);
+    relay::run(&app, id, call, meter).await
+}
+
+async fn list_models(app: App, _: Caller) -> Result<Json<Value>, Error> {
+    let served = served(&app).await?;
+    Ok(Json(json!({"object": "list", "data": served.iter().map(entry).collect::<Vec<_>>()})))
+}
+
+async fn show_model(app: App, _: Caller, Path(model): Path<String>) -> Result<Json<Value>, Error> {
+    let served = served(&app).await?;
+    served.iter().find(|it| it.id == model).map(|it| Json(entry(it))).ok_or(Error::NoModel { model })
+}
+
+/// A model and who serves it.
+struct Served {
+    id: String,
+    owner: &'static str,
+}
+
+/// Every model that a call may name; a node's goes before an upstream's of the same id.
+async fn served(app: &App) -> Result<Vec<Served>, Error> {
+    let of_nodes = nodes::models(app).await?;
+    let of_upstream = groq::models(app).await;
+    let others = of_upstream.iter().filter(|id| !of_nodes.contains(id)).cloned().collect::<Vec<_>>();
+    let served = |owner| move |id| Served { id, owner };
+    Ok(of_nodes.into_iter().map(served("nest")).chain(others.into_iter().map(served("groq"))).collect())
+}
+
+fn entry(model: &Served) -> Value {
+    // OpenAI's clients expect a time of creation; none of the upstreams knows one that would mean something.
+    json!({"id": model.id, "object": "model", "created": 0, "owned_by": model.owner})
+}

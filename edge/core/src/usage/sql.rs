@@ -1,0 +1,111 @@
+//! `usage`: written by this slice alone.
+
+use super::Record;
+use crate::{
+    Store,
+    sql::{SqlError, row, sql},
+};
+use shared::{
+    id::{KeyId, OrgId, RequestId},
+    time::Timestamp,
+};
+
+row! {
+    struct Written {
+        rows: i64,
+    }
+}
+
+row! {
+    /// A recorded call.
+    #[derive(Clone, Debug, serde::Serialize)]
+    pub struct Call {
+        pub request_id: RequestId,
+        pub org_id: OrgId,
+        pub key_id: KeyId,
+        pub key_name: String,
+        pub endpoint: String,
+        pub model: String,
+        pub upstream: Option<String>,
+        pub stream: bool,
+        pub status: i64,
+        pub outcome: String,
+        pub prompt_tokens: i64,
+        pub completion_tokens: i64,
+        pub tokens_source: String,
+        pub started_at: Timestamp,
+        pub first_byte_ms: Option<i64>,
+        pub latency_ms: i64,
+    }
+}
+
+row! {
+    /// Calls and tokens of one key on one model.
+    #[derive(Clone, Debug, serde::Serialize)]
+    pub struct Total {
+        pub key_id: KeyId,
+        pub key_name: String,
+        pub model: String,
+        pub calls: i64,
+        pub completed: i64,
+        pub prompt_tokens: i64,
+        pub completion_tokens: i64,
+        pub median_latency_ms: f64,
+    }
+}
+
+sql! {
+    // One parameter carries any number of rows, since a host binds no arrays. Rows that are there already stay as
+    // they are, so that a batch whose fate is unknown can be sent again.
+    INSERT(String) -> Written = "
+        with written as (
+            insert into usage
+                (request_id, org_id, key_id, endpoint, model, upstream, stream, status, outcome, prompt_tokens,
+                 completion_tokens, cached_tokens, reasoning_tokens, tokens_source, started_at, first_byte_ms,
+                 latency_ms)
+            select request_id, org_id, key_id, endpoint, model, upstream, stream, status, outcome, prompt_tokens,
+                completion_tokens, cached_tokens, reasoning_tokens, tokens_source,
+                to_timestamp(started_at_ms / 1000.0), first_byte_ms, latency_ms
+            from jsonb_to_recordset($1::text::jsonb) as record
+                (request_id uuid, org_id uuid, key_id uuid, endpoint text, model text, upstream text, stream boolean,
+                 status bigint, outcome text, prompt_tokens bigint, completion_tokens bigint, cached_tokens bigint,
+                 reasoning_tokens bigint, tokens_source text, started_at_ms bigint, first_byte_ms bigint,
+                 latency_ms bigint)
+            on conflict (request_id) do nothing
+            returning 1
+        )
+        select count(*)::int8 as rows from written";
+
+    RECENT(i64) -> Call = "
+        select usage.request_id::text, usage.org_id::text, usage.key_id::text, key.name as key_name, usage.endpoint,
+            usage.model, usage.upstream, usage.stream, usage.status, usage.outcome, usage.prompt_tokens,
+            usage.completion_tokens, usage.tokens_source,
+            (extract(epoch from usage.started_at) * 1000)::int8 as started_at, usage.first_byte_ms, usage.latency_ms
+        from usage join api_keys key on key.id = usage.key_id
+        order by usage.started_at desc, usage.request_id desc limit $1::int8";
+
+    TOTALS(Timestamp) -> Total = "
+        select usage.key_id::text, key.name as key_name, usage.model, count(*)::int8 as calls,
+            (count(*) filter (where usage.outcome = 'completed'))::int8 as completed,
+            sum(usage.prompt_tokens)::int8 as prompt_tokens, sum(usage.completion_tokens)::int8 as completion_tokens,
+            percentile_cont(0.5) within group (order by usage.latency_ms)::float8 as median_latency_ms
+        from usage join api_keys key on key.id = usage.key_id
+        where usage.started_at >= to_timestamp($1::int8 / 1000.0)
+        group by usage.key_id, key.name, usage.model order by calls desc, usage.model";
+}
+
+impl Store {
+    /// Writes what is not there yet, and says how many rows that were.
+    pub(super) async fn insert_usage(&self, records: &[Record]) -> Result<i64, SqlError> {
+        let json = serde_json::to_string(records).expect("records are plain data");
+        Ok(self.first(&INSERT, (json,)).await?.map_or(0, |row| row.rows))
+    }
+
+    pub(super) async fn recent_calls(&self, limit: i64) -> Result<Vec<Call>, SqlError> {
+        self.all(&RECENT, (limit,)).await
+    }
+
+    pub(super) async fn usage_totals(&self, since: Timestamp) -> Result<Vec<Total>, SqlError> {
+        self.all(&TOTALS, (since,)).await
+    }
+}
