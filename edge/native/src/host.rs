@@ -1,0 +1,71 @@
+//! `Host` on tokio: a Postgres pool, an HTTP client, tasks, and the system's clock and randomness.
+
+use crate::{fetch::Client, postgres::Postgres};
+use axum::body::Body;
+use bytes::Bytes;
+use edge_core::{
+    Config, Host,
+    host::{FetchError, RelayOptions, Relayed, Row, SqlError, Value},
+};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use http::{Request, Response};
+use shared::time::Timestamp;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio_util::task::TaskTracker;
+
+/// What this machine lends the edge.
+pub struct Native {
+    postgres: Postgres,
+    client: Client,
+    deferred: TaskTracker,
+}
+
+impl Native {
+    /// Prepares pool and client; connects to nothing yet.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            postgres: Postgres::new(&config.database_url, config.database_connections)?,
+            client: Client::new(config.connect_timeout_ms)?,
+            deferred: TaskTracker::new(),
+        })
+    }
+
+    /// Waits until deferred work is done, at most for `limit`.
+    pub async fn finish_deferred(&self, limit: Duration) {
+        self.deferred.close();
+        if tokio::time::timeout(limit, self.deferred.wait()).await.is_err() {
+            tracing::warn!(tasks = self.deferred.len(), "deferred work is not done in time");
+        }
+    }
+}
+
+impl Host for Native {
+    fn query(&self, statement: &'static str, params: Vec<Value>) -> BoxFuture<'_, Result<Vec<Row>, SqlError>> {
+        self.postgres.query(statement, params).boxed()
+    }
+
+    fn fetch(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, FetchError>> {
+        self.client.fetch(request).boxed()
+    }
+
+    fn relay(&self, request: Request<Bytes>, options: RelayOptions) -> BoxFuture<'_, Result<Relayed, FetchError>> {
+        self.client.relay(request, options).boxed()
+    }
+
+    fn defer(&self, task: BoxFuture<'static, ()>) {
+        self.deferred.spawn(task);
+    }
+
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn sleep(&self, ms: u64) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(Duration::from_millis(ms)).boxed()
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system has randomness");
+    }
+}
