@@ -1,0 +1,202 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  nest                          run everything on this machine: Postgres, edge, GPU node with a real model
+  nest keys create --name ci    make an API key; it is shown once
+  nest usage --calls 20         the latest calls
+  nest models run \"Why is the sky blue?\"
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not ready, 69 something it needs is missing.";
+
+/// An AI API platform: accounts, keys and limits at the edge, inference on your own GPU nodes.
+#[derive(Parser)]
+#[command(name = "nest", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Where `nest dev` keeps its database, models, logs and secrets.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".nest", env = "NEST_STATE_DIR")]
+    pub(crate) state_dir: PathBuf,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine (what a bare `nest` does).
+    Dev(Dev),
+    /// Run the edge alone, configured by the environment.
+    Serve,
+    /// Run a GPU node alone, configured by the environment.
+    Node(crate::node::NodeArgs),
+    /// Say what `nest dev` is running, and where.
+    Status,
+    /// Check this machine, each finding with the command that mends it.
+    Doctor,
+    /// Change the database schema, forward only.
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Reach the database.
+    #[command(subcommand)]
+    Db(Db),
+    /// Make operators.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Invite and list GPU nodes.
+    #[command(subcommand)]
+    Nodes(Nodes),
+    /// Pull, list and try models.
+    #[command(subcommand)]
+    Models(crate::models::ModelsCommand),
+    /// Show what was used.
+    Usage(Usage),
+    /// Show or check the settings.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print completions for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page.
+    Man,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Dev {
+    /// Port of the edge.
+    #[arg(long, default_value_t = 8787)]
+    pub(crate) port: u16,
+    /// Port of the GPU node.
+    #[arg(long, default_value_t = 8788)]
+    pub(crate) node_port: u16,
+    /// Port of the private Postgres; a free one unless given.
+    #[arg(long)]
+    pub(crate) postgres_port: Option<u16>,
+    /// Forget database, keys and secrets first; models stay.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Run without a GPU node.
+    #[arg(long)]
+    pub(crate) no_node: bool,
+}
+
+impl Default for Dev {
+    fn default() -> Self {
+        Self { port: 8787, node_port: 8788, postgres_port: None, fresh: false, no_node: false }
+    }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Migrate {
+    /// Run what has not run yet.
+    Up,
+    /// List the migrations and whether they have run.
+    Status,
+    /// Make the file of the next migration.
+    New { name: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Db {
+    /// Print the database's URL, password included.
+    Url,
+    /// Open psql on the database.
+    Psql {
+        /// For psql itself, such as `-c "select 1"`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Delete the private database of `nest dev`.
+    Reset {
+        /// Do it without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Admin {
+    /// Make an operator with an organisation.
+    Create {
+        #[arg(long)]
+        email: String,
+        /// Name of the organisation.
+        #[arg(long, default_value = "Operators")]
+        org: String,
+        /// The password; else read from NEST_ADMIN_PASSWORD, else one is made and shown once.
+        #[arg(long, env = "NEST_ADMIN_PASSWORD", hide_env_values = true)]
+        password: Option<secrecy::SecretString>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key; it is shown once.
+    Create {
+        #[arg(long)]
+        name: String,
+        /// The organisation's id; needed only when there are several.
+        #[arg(long)]
+        org: Option<shared::id::OrgId>,
+        /// Days until it expires; never unless given.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        expires_in_days: Option<u32>,
+    },
+    /// List the keys.
+    Ls,
+    /// End a key; edges notice within five seconds.
+    Revoke { id: shared::id::KeyId },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Nodes {
+    /// Make a single-use token with which a GPU node may join.
+    Invite {
+        /// Minutes for which it is valid.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_080))]
+        minutes: u32,
+    },
+    /// List the GPU nodes.
+    Ls,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Usage {
+    /// Show the latest N calls, one a line, instead of totals.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    pub(crate) calls: Option<i64>,
+    /// Hours that the totals look back.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    pub(crate) hours: u32,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Config {
+    /// Print every setting and where its value comes from; secrets are masked.
+    Show,
+    /// Check the settings of edge and node.
+    Check,
+    /// Print `.env.example`.
+    Example,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_its_help_fits_a_screen() {
+        Args::command().debug_assert();
+        let help = Args::command().render_help().to_string();
+        assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
+    }
+}

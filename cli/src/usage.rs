@@ -1,0 +1,69 @@
+//! `nest usage`.
+
+use crate::{
+    args::Usage,
+    database,
+    report::{Report, table, time},
+    settings::Settings,
+};
+use edge_core::{
+    Host as _,
+    usage::{self, Call, Total},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+
+pub(crate) async fn run(args: Usage, settings: &Settings, report: Report) -> anyhow::Result<()> {
+    let database = database::open(settings).await?;
+    if let Some(calls) = args.calls {
+        return report.show(&usage::recent(&database.store, calls).await?, |calls| {
+            let header = [
+                "TIME",
+                "REQUEST",
+                "KEY",
+                "MODEL",
+                "UPSTREAM",
+                "STATUS",
+                "OUTCOME",
+                "IN",
+                "OUT",
+                "FIRST BYTE",
+                "LATENCY",
+            ];
+            table(&header, calls.iter().map(call))
+        });
+    }
+    let since = database.host.now().plus_ms(-i64::from(args.hours) * HOUR_MS);
+    report.show(&usage::totals(&database.store, since).await?, |totals| {
+        let header = ["KEY", "MODEL", "CALLS", "COMPLETED", "TOKENS IN", "TOKENS OUT", "MEDIAN LATENCY"];
+        format!("Last {} hours\n\n{}", args.hours, table(&header, totals.iter().map(total)))
+    })
+}
+
+fn call(call: &Call) -> Vec<String> {
+    vec![
+        time(call.started_at),
+        call.request_id.to_string(),
+        call.key_name.clone(),
+        call.model.clone(),
+        call.upstream.as_deref().map_or("-", |it| it.split(':').next().unwrap_or(it)).to_owned(),
+        call.status.to_string(),
+        call.outcome.clone(),
+        call.prompt_tokens.to_string(),
+        call.completion_tokens.to_string(),
+        call.first_byte_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+        format!("{} ms", call.latency_ms),
+    ]
+}
+
+fn total(total: &Total) -> Vec<String> {
+    vec![
+        total.key_name.clone(),
+        total.model.clone(),
+        total.calls.to_string(),
+        total.completed.to_string(),
+        total.prompt_tokens.to_string(),
+        total.completion_tokens.to_string(),
+        format!("{:.0} ms", total.median_latency_ms),
+    ]
+}
