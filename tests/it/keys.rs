@@ -1,0 +1,165 @@
+//! API keys at a served edge: when the database is asked, how soon a revocation counts, and what an outage does.
+
+use nest_tests::{Answer, IssuedKey, PrivateDb, TestEdge};
+use shared::time::Timestamp;
+
+async fn models(edge: &TestEdge, key: &IssuedKey) -> Answer {
+    Answer::read(edge.get("/v1/models").bearer_auth(&key.text).send().await.unwrap()).await
+}
+
+/// Status, and the code of an error.
+async fn verdict(edge: &TestEdge, key: &IssuedKey) -> (u16, String) {
+    let answer = models(edge, key).await;
+    let code = if answer.status == 200 { String::new() } else { answer.code() };
+    (answer.status.as_u16(), code)
+}
+
+fn refused(code: &str) -> (u16, String) {
+    (401, code.to_owned())
+}
+
+fn admitted() -> (u16, String) {
+    (200, String::new())
+}
+
+/// The statements that look a key up.
+fn lookups(edge: &TestEdge) -> usize {
+    edge.host.statements("from api_keys where id")
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_within_five_seconds() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key().await;
+    assert_eq!(verdict(&edge, &key).await, admitted());
+    edge.revoke(&key).await;
+    edge.host.advance_ms(5_000);
+    assert_eq!(verdict(&edge, &key).await, refused("revoked_api_key"));
+}
+
+#[tokio::test]
+async fn under_load_a_revocation_counts_after_one_refresh() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key().await;
+    assert_eq!(verdict(&edge, &key).await, admitted());
+    edge.revoke(&key).await;
+    // An ageing entry still admits, and is read anew behind the answer.
+    edge.host.advance_ms(1_000);
+    let mut ran = edge.host.watch();
+    assert_eq!(verdict(&edge, &key).await, admitted());
+    while lookups(&edge) < 2 {
+        ran.changed().await.unwrap();
+    }
+    // The statement has run, and its row is on its way into the cache.
+    for _ in 0..1_000 {
+        if verdict(&edge, &key).await == refused("revoked_api_key") {
+            return;
+        }
+    }
+    panic!("the refresh never reached the cache");
+}
+
+#[tokio::test]
+async fn many_calls_within_a_second_ask_the_database_once() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key().await;
+    for _ in 0..20 {
+        // The clock stands almost still, however slow this machine is.
+        let before = edge.now();
+        assert_eq!(verdict(&edge, &key).await, admitted());
+        edge.host.advance_ms(before.since_ms(edge.now()));
+    }
+    assert_eq!(lookups(&edge), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_key_asks_no_database() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key().await;
+    let mut wrong = key.text.clone();
+    let last = wrong.pop().unwrap();
+    wrong.push(if last == 'A' { 'B' } else { 'A' });
+    for text in [wrong.as_str(), "sk-abc", "nest_live_", &key.text.replace("live", "test")] {
+        let response = edge.get("/v1/models").bearer_auth(text).send().await.unwrap();
+        assert_eq!(response.status(), 401, "{text}");
+    }
+    assert_eq!(edge.host.statements(""), 0);
+}
+
+#[tokio::test]
+async fn a_well_formed_key_with_another_secret_is_unknown() {
+    let (edge, other) = (TestEdge::start(&[]).await, TestEdge::start(&[]).await);
+    // The form and the checksum are right; only this edge's database has no such row.
+    let foreign = other.key().await;
+    assert_eq!(verdict(&edge, &foreign).await, refused("invalid_api_key"));
+    assert_eq!(lookups(&edge), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_was_unknown_works_as_soon_as_it_exists() {
+    let (edge, other) = (TestEdge::start(&[]).await, TestEdge::start(&[]).await);
+    let key = other.key().await;
+    assert_eq!(verdict(&edge, &key).await, refused("invalid_api_key"));
+    let row = "select to_jsonb(api_keys)::text from api_keys";
+    let row: String = other.db.connect().await.query_one(row, &[]).await.unwrap().get(0);
+    // Databases of tests are copies of one, so that the organisation is there.
+    let copy = "insert into api_keys select (jsonb_populate_record(null::api_keys, $1::text::jsonb)).*";
+    edge.db.connect().await.execute(copy, &[&row]).await.unwrap();
+    assert_eq!(verdict(&edge, &key).await, admitted());
+}
+
+#[tokio::test]
+async fn a_key_dies_at_the_instant_it_expires() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key_until(Some(Timestamp(edge.now().0 + 60_000))).await;
+    assert_eq!(verdict(&edge, &key).await, admitted());
+    edge.host.advance_ms(60_000);
+    assert_eq!(verdict(&edge, &key).await, refused("expired_api_key"));
+}
+
+#[tokio::test]
+async fn the_text_of_a_key_is_stored_nowhere() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key().await;
+    assert_eq!(verdict(&edge, &key).await, admitted());
+    let client = edge.db.connect().await;
+    let tables = "select table_name::text from information_schema.tables where table_schema = 'public'";
+    for table in client.query(tables, &[]).await.unwrap() {
+        let table: &str = table.get(0);
+        let rows = client.query(&format!("select t::text from {table} t"), &[]).await.unwrap();
+        let secret = &key.text[14..key.text.len() - 4];
+        assert!(rows.iter().all(|row| !row.get::<_, String>(0).contains(secret)), "{table} holds a key");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_the_database_is_never_told_as_a_wrong_key() {
+    let mut private = PrivateDb::start().await;
+    let edge = TestEdge::on(&private.db, &[]).await;
+    let (known, unseen) = (edge.key().await, edge.key().await);
+    assert_eq!(verdict(&edge, &known).await, admitted());
+    private.stop().await;
+
+    // The entry is too old to be used while Postgres answers, and goes on being used since it does not.
+    edge.host.advance_ms(5_000);
+    assert_eq!(verdict(&edge, &known).await, admitted());
+    let answer = models(&edge, &unseen).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "database_unavailable"));
+    assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1);
+    // Alive and ready are two questions.
+    assert_eq!(edge.get("/healthz").send().await.unwrap().status(), 200);
+    assert_eq!(edge.get("/readyz").send().await.unwrap().status(), 503);
+    // After the grace a known key is not known any more, and still not wrong.
+    edge.host.advance_ms(900_000);
+    assert_eq!(verdict(&edge, &known).await, (503, "database_unavailable".to_owned()));
+
+    private.start_again().await;
+    for key in [&known, &unseen] {
+        assert_eq!(verdict(&edge, key).await, admitted());
+    }
+    assert_eq!(edge.get("/readyz").send().await.unwrap().status(), 200);
+    edge.revoke(&known).await;
+    edge.host.advance_ms(5_000);
+    assert_eq!(verdict(&edge, &known).await, refused("revoked_api_key"));
+    private.stop().await;
+}

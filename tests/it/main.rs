@@ -1,0 +1,30 @@
+//! Programs seen from outside: one binary, a file per slice, and `host`, the contract that every host must pass.
+#![allow(clippy::unwrap_used, reason = "a test's own helpers may unwrap as its tests do")]
+
+/// Compares a value with its snapshot. Maps are sorted: whether JSON keeps an order depends on what else is built.
+macro_rules! snapshot {
+    ($value:expr $(, $redactions:tt)? $(,)?) => {
+        insta::with_settings!({ sort_maps => true }, { insta::assert_json_snapshot!($value $(, $redactions)?) })
+    };
+}
+
+mod chat;
+mod cli;
+mod config;
+mod dev;
+mod embeddings;
+mod errors;
+mod gpu_node;
+mod host;
+mod hostile_upstream;
+mod keys;
+mod limits;
+mod nodes;
+mod openai_python;
+mod schema;
+mod sql;
+mod upstream;
+mod usage;
+
+/// `nest`, as cargo built it for these tests.
+const NEST: &str = env!("CARGO_BIN_EXE_nest-under-test");

@@ -1,0 +1,140 @@
+//! Real Postgres: one throwaway cluster a test process, one database a test.
+
+use crate::{
+    edge::{OPERATOR, config},
+    lasting,
+};
+use edge_core::{Host, Store, auth};
+use edge_native::Native;
+use embedded::postgres::{Durability, Options, Postgres};
+use secrecy::SecretString;
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
+
+/// A database of its own for one test, in a cluster that all tests of the process share.
+#[derive(Clone, Debug)]
+pub struct TestDb {
+    url: String,
+}
+
+impl TestDb {
+    /// A migrated database with one operator and nothing else.
+    pub async fn migrated() -> Self {
+        Self::create(&format!("template {TEMPLATE}")).await
+    }
+
+    /// A database without any table.
+    pub async fn empty() -> Self {
+        Self::create("").await
+    }
+
+    /// The database behind `url`, which the caller has made.
+    pub(crate) fn at(url: String) -> Self {
+        Self { url }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The URL as the programs take it.
+    pub fn secret_url(&self) -> SecretString {
+        self.url.clone().into()
+    }
+
+    /// A connection past all of our own code.
+    pub async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    async fn create(how: &str) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let cluster = cluster().await;
+        cluster.admin.batch_execute(&format!("create database {name} {how}")).await.unwrap();
+        Self { url: cluster.postgres.url(&name) }
+    }
+}
+
+const TEMPLATE: &str = "template_nest";
+
+struct Cluster {
+    postgres: Postgres,
+    admin: Client,
+}
+
+async fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+    let start = || {
+        lasting::run(async {
+            let postgres = Postgres::start(options(&lasting::folder("postgres"))).await.unwrap();
+            postgres.create_database(TEMPLATE).await.unwrap();
+            prepare(&TestDb::at(postgres.url(TEMPLATE))).await;
+            let admin = connect(&postgres.url("postgres")).await;
+            Cluster { postgres, admin }
+        })
+    };
+    CLUSTER.get_or_init(start).await
+}
+
+/// A migrated database in a cluster of its own, which can be stopped and started again.
+pub struct PrivateDb {
+    dir: PathBuf,
+    port: u16,
+    postgres: Option<Postgres>,
+    pub db: TestDb,
+}
+
+impl PrivateDb {
+    pub async fn start() -> Self {
+        let dir = lasting::folder("private-postgres");
+        let postgres = Postgres::start(options(&dir)).await.unwrap();
+        postgres.create_database("nest").await.unwrap();
+        let db = TestDb::at(postgres.url("nest"));
+        prepare(&db).await;
+        Self { dir, port: postgres.port(), postgres: Some(postgres), db }
+    }
+
+    /// Shuts Postgres down; connections break and new ones are refused.
+    pub async fn stop(&mut self) {
+        self.postgres.take().unwrap().stop().await.unwrap();
+    }
+
+    /// Starts it again, at the same address.
+    pub async fn start_again(&mut self) {
+        let options = Options { port: Some(self.port), ..options(&self.dir) };
+        self.postgres = Some(Postgres::start(options).await.unwrap());
+    }
+}
+
+/// Migrates, and makes the operator: hashing a password costs more than all the rest of a test.
+async fn prepare(db: &TestDb) {
+    migrations::up(&db.secret_url()).await.unwrap();
+    let host: Arc<dyn Host> = Arc::new(Native::new(&config(db, &[])).unwrap());
+    let store = Store::new(host.clone());
+    let operator = auth::NewOperator {
+        email: OPERATOR.to_owned(),
+        password: "correct horse battery".into(),
+        org_name: "Tests".to_owned(),
+    };
+    auth::create_operator(&*host, &store, operator).await.unwrap();
+}
+
+fn options(dir: &Path) -> Options {
+    let mut options = Options::new(dir.join("pgdata"), dir.join("postgres.log"), "correct horse battery".into());
+    options.durability = Durability::Throwaway;
+    options
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
