@@ -1,0 +1,80 @@
+//! THE ONE PLACE that knows how the edge is started: the commands and variables of `nest`.
+//!
+//! It needs a running Postgres with the migrations applied. Put it on the same machine, and in a database of its
+//! own: the run leaves a key and its usage behind.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::Program;
+
+/// What the run leaves to its caller.
+#[derive(Clone, Debug)]
+pub struct Edge<'a> {
+    /// The `nest` binary.
+    pub nest: &'a Path,
+    pub database_url: &'a str,
+    /// The model that the mock lists.
+    pub model: &'a str,
+}
+
+/// Guards nothing: the edge under measurement listens on loopback and knows one key.
+const SECRET_KEY: &str = "bench-only-0123456789-abcdefghijklmnopqrstuvwxyz";
+
+impl Edge<'_> {
+    /// Makes a key, then starts `nest serve` with `mock` as its only upstream.
+    pub async fn start(&self, mock: &Program) -> anyhow::Result<Program> {
+        self.run(&["migrate", "up"]).await?;
+        let key = self.new_key().await?;
+        Program::start("edge", self.nest, &key, |command, address| {
+            self.settings(command);
+            command
+                .arg("serve")
+                .env("OPENAI_BASE_URL", format!("http://{}/v1", mock.address))
+                .env("OPENAI_MODEL_NAME", self.model)
+                .env("GROQ_API_KEY", "bench")
+                .env("PORT", address.port().to_string())
+                .env("RUST_LOG", "warn");
+        })
+        .await
+    }
+
+    async fn new_key(&self) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        struct NewOperator {
+            org: String,
+        }
+        #[derive(Deserialize)]
+        struct NewKey {
+            key: String,
+        }
+
+        // A name that no earlier run in the same database has taken.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        let email = format!("bench-{}@localhost", now.as_millis());
+        let answer = self.run(&["admin", "create", "--json", "--email", &email]).await?;
+        let operator: NewOperator =
+            serde_json::from_slice(&answer).context("`nest admin create` gave no organisation")?;
+        let answer = self.run(&["keys", "create", "--json", "--name", "bench", "--org", &operator.org]).await?;
+        let new: NewKey = serde_json::from_slice(&answer).context("`nest keys create` gave no key")?;
+        Ok(new.key)
+    }
+
+    async fn run(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+        let shown = format!("nest {}", arguments.join(" "));
+        let mut command = Command::new(self.nest);
+        command.args(arguments);
+        self.settings(&mut command);
+        let output = command.output().await.with_context(|| format!("cannot run `{shown}`"))?;
+        ensure!(output.status.success(), "`{shown}`: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(output.stdout)
+    }
+
+    /// What every verb needs.
+    fn settings(&self, command: &mut Command) {
+        command.env("DATABASE_URL", self.database_url).env("SECRET_KEY", SECRET_KEY);
+    }
+}
