@@ -1,1 +1,57 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test`, `ci`, `tidy`, `wasm`, `deny`.
+
+mod cargo;
+mod counts;
+mod deny;
+mod report;
+mod suites;
+mod tidy;
+mod wasm;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cargo::Project;
+use report::Report;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Command {
+    /// Install what the tests need, then run every suite; the last line counts them.
+    Test,
+    /// Everything that a change must pass: fmt, clippy, deny, tidy, then `test`.
+    Ci,
+    /// Check by text search what the compiler cannot: the rules of docs/architecture.md and of the style guide.
+    Tidy,
+    /// Build the edge's core for Workers and Spin, installing the targets if need be.
+    Wasm,
+    /// Check the licences and sources of every dependency, and known vulnerabilities where the network allows.
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let project = Project { root: root(), incremental: !matches!(command, Command::Ci) };
+    let mut report = Report::default();
+    match command {
+        Command::Test => suites::test(&project, &mut report),
+        Command::Ci => {
+            suites::lint(&project, &mut report);
+            suites::test(&project, &mut report);
+        }
+        Command::Tidy => suites::tidy(&project, &mut report),
+        Command::Wasm => suites::wasm(&project, &mut report),
+        Command::Deny => suites::deny(&project, &mut report),
+    }
+    report.print()
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = manifest.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
+}

@@ -1,0 +1,72 @@
+//! What each command runs, step by step.
+
+use anyhow::bail;
+
+use crate::cargo::{Project, check, output, run};
+use crate::counts::Counts;
+use crate::report::{Outcome, Report};
+use crate::{deny, tidy, wasm};
+
+/// The checks that run no program of ours. All of them run, so that one reading shows every problem.
+pub(crate) fn lint(project: &Project, report: &mut Report) {
+    report.run("lock file", || check(&mut project.cargo(&["fetch", "--locked"])));
+    report.run("fmt", || check(&mut project.cargo(&["fmt", "--all", "--check"])));
+    report.run("clippy", || {
+        check(&mut project.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+    });
+    report.run("clippy, wasm", || {
+        check(wasm::cargo(project, "clippy", wasm::WORKERS)?.args(["--locked", "--", "-D", "warnings"]))
+    });
+    deny(project, report);
+    tidy(project, report);
+}
+
+pub(crate) fn test(project: &Project, report: &mut Report) {
+    let mut python = String::new();
+    report.run("python", || {
+        python = output(&mut project.command(project.root.join("tests/python.sh")))?;
+        Ok(Outcome::Passed(Counts::default()))
+    });
+    // Programs first: the tests start some that belong to other packages.
+    report.run("build", || {
+        run(&mut project.cargo(&["build", "--workspace"]))?;
+        check(&mut project.cargo(&["test", "--workspace", "--no-run"]))
+    });
+    // Two programs that both ask to be the default make a bare `cargo run` refuse to choose.
+    report.run("cargo run", || {
+        let version = output(&mut project.cargo(&["run", "--quiet", "--", "--version"]))?;
+        if !version.starts_with("nest ") {
+            bail!("a bare `cargo run` runs something else than nest: {version}");
+        }
+        Ok(Outcome::Passed(Counts::default()))
+    });
+    report.run("tests", || {
+        let mut command = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
+        crate::cargo::test(command.env("NEST_TEST_PYTHON", &python))
+    });
+    wasm(project, report);
+}
+
+pub(crate) fn tidy(project: &Project, report: &mut Report) {
+    report.run("tidy", || {
+        let problems = tidy::check(&project.root)?;
+        for problem in &problems {
+            println!("{problem}");
+        }
+        if !problems.is_empty() {
+            bail!("{} problems", problems.len());
+        }
+        Ok(Outcome::Passed(Counts::default()))
+    });
+}
+
+pub(crate) fn wasm(project: &Project, report: &mut Report) {
+    for (name, target) in [("wasm, Workers", wasm::WORKERS), ("wasm, Spin", wasm::SPIN)] {
+        report.run(name, || check(&mut wasm::cargo(project, "build", target)?));
+    }
+}
+
+pub(crate) fn deny(project: &Project, report: &mut Report) {
+    report.run("deny", || deny::check(project));
+    report.run("advisories", || deny::advisories(project));
+}
