@@ -13,7 +13,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use shared::time::Timestamp;
+use shared::{
+    openai::sse::{Tail, read_tail},
+    time::Timestamp,
+};
 use std::net::IpAddr;
 
 /// The port to a platform.
@@ -81,8 +84,18 @@ pub struct StreamEnd {
     pub cause: EndCause,
     /// The last kilobytes that the upstream sent ([`TAIL_BYTES`] at most).
     pub tail: Bytes,
+    /// What these say about the end.
+    pub said: Tail,
     /// Whole events that the upstream sent.
     pub events: u64,
+}
+
+impl StreamEnd {
+    /// Reads the tail, once for all who ask what it says.
+    pub fn new(cause: EndCause, tail: Bytes, events: u64) -> Self {
+        let said = read_tail(&tail);
+        Self { cause, tail, said, events }
+    }
 }
 
 /// How much of a stream's end is kept.

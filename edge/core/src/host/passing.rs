@@ -130,7 +130,7 @@ impl Meter {
     fn end(&mut self, cause: EndCause) -> StreamEnd {
         let mut tail = std::mem::take(&mut self.tail);
         let tail = tail.split_off(tail.len().saturating_sub(TAIL_BYTES)).freeze();
-        StreamEnd { cause, tail, events: self.counter.events() }
+        StreamEnd::new(cause, tail, self.counter.events())
     }
 }
 

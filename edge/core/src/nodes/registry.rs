@@ -74,7 +74,7 @@ pub(super) async fn choose(
     let nodes = known(app).await?;
     let now = app.host.now();
     let mut registry = app.nodes.lock();
-    let candidates: Vec<Candidate> = nodes.iter().map(|node| registry.candidate(node, now)).collect();
+    let candidates: Vec<Candidate<'_>> = nodes.iter().map(|node| registry.candidate(node, now)).collect();
     let choice = rules::choose(&candidates, model, task, tried);
     let Choice::Node(id) = choice else { return Ok(Err(choice)) };
     let node = nodes.iter().find(|it| it.id == id).expect("the choice is one of the candidates").clone();
@@ -149,10 +149,10 @@ impl Registry {
 }
 
 impl Known {
-    fn candidate(&self, node: &Node, now: Timestamp) -> Candidate {
+    fn candidate<'a>(&self, node: &'a Node, now: Timestamp) -> Candidate<'a> {
         Candidate {
             id: node.id,
-            models: node.models.clone(),
+            models: &node.models,
             silent_ms: now.since_ms(node.heartbeat_at),
             ready: node.ready,
             down: self.down.get(&node.id).is_some_and(|down_at| *down_at >= node.heartbeat_at),

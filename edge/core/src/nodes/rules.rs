@@ -13,9 +13,9 @@ pub(super) const HEARTBEAT_MS: u64 = 2_000;
 
 /// What a choice looks at.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate {
+pub(super) struct Candidate<'a> {
     pub(super) id: NodeId,
-    pub(super) models: Vec<ServedModel>,
+    pub(super) models: &'a [ServedModel],
     /// Time since its last heartbeat.
     pub(super) silent_ms: i64,
     pub(super) ready: bool,
@@ -39,7 +39,7 @@ pub(super) enum Choice {
 }
 
 /// Chooses the least loaded node that serves `model` for `task`, other than `tried`.
-pub(super) fn choose(candidates: &[Candidate], model: &str, task: Task, tried: &[NodeId]) -> Choice {
+pub(super) fn choose(candidates: &[Candidate<'_>], model: &str, task: Task, tried: &[NodeId]) -> Choice {
     let serving = || candidates.iter().filter_map(|node| Some((node, node.models.iter().find(|it| it.id == model)?)));
     let able = serving().filter(|(node, served)| {
         served.task == task && node.ready && !node.down && node.silent_ms <= SILENT_MS && !tried.contains(&node.id)
@@ -57,22 +57,20 @@ pub(super) fn choose(candidates: &[Candidate], model: &str, task: Task, tried: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::LazyLock;
     use uuid::Uuid;
+
+    static MODELS: LazyLock<Vec<ServedModel>> = LazyLock::new(|| {
+        let model = |id: &str, task| ServedModel { id: id.to_owned(), task, context_tokens: 8192 };
+        vec![model("chatty", Task::Chat), model("vectors", Task::Embedding)]
+    });
 
     fn id(number: u128) -> NodeId {
         NodeId::from_uuid(Uuid::from_u128(number))
     }
 
-    fn node(number: u128, load: i64) -> Candidate {
-        let model = |id: &str, task| ServedModel { id: id.to_owned(), task, context_tokens: 8192 };
-        Candidate {
-            id: id(number),
-            models: vec![model("chatty", Task::Chat), model("vectors", Task::Embedding)],
-            silent_ms: 0,
-            ready: true,
-            down: false,
-            load,
-        }
+    fn node(number: u128, load: i64) -> Candidate<'static> {
+        Candidate { id: id(number), models: &MODELS, silent_ms: 0, ready: true, down: false, load }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     usage::{self, Outcome, Record, Tokens, TokensSource},
 };
 use http::StatusCode;
-use shared::{id::RequestId, openai::sse, time::Timestamp, usage::Usage};
+use shared::{id::RequestId, time::Timestamp, usage::Usage};
 
 /// What a client that left would have been answered, as nginx counts it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -74,13 +74,12 @@ impl Meter {
 
     /// A stream is over.
     pub(super) fn end_stream(self, end: &StreamEnd) {
-        let tail = sse::read_tail(&end.tail);
         let outcome = match end.cause {
             EndCause::ClientLeft => Outcome::ClientLeft,
-            _ if is_cut(end, &tail) => Outcome::UpstreamCut,
+            _ if is_cut(end) => Outcome::UpstreamCut,
             EndCause::Eof | EndCause::Broken | EndCause::Idle => Outcome::Completed,
         };
-        let (usage, source) = match tail.usage {
+        let (usage, source) = match end.said.usage {
             Some(usage) => (usage, TokensSource::Upstream),
             // The first event carries the role and no text.
             None => (Usage::new(0, end.events.saturating_sub(1)), TokensSource::Counted),
@@ -112,11 +111,11 @@ impl Drop for Meter {
 
 /// Whether the upstream ended its stream before it was finished. An upstream that closes properly but says neither
 /// `[DONE]` nor why it finished has cut it too; one that sent an error event has told the client itself.
-pub(super) fn is_cut(end: &StreamEnd, tail: &sse::Tail) -> bool {
+pub(super) fn is_cut(end: &StreamEnd) -> bool {
     match end.cause {
         EndCause::ClientLeft => false,
-        EndCause::Eof => !tail.finished && !tail.error,
-        EndCause::Broken | EndCause::Idle => !tail.finished,
+        EndCause::Eof => !end.said.finished && !end.said.error,
+        EndCause::Broken | EndCause::Idle => !end.said.finished,
     }
 }
 
@@ -124,6 +123,7 @@ pub(super) fn is_cut(end: &StreamEnd, tail: &sse::Tail) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use shared::openai::sse;
 
     #[test]
     fn a_stream_is_cut_unless_it_finished_by_its_own_will() {
@@ -141,8 +141,8 @@ mod tests {
             (EndCause::Idle, middle, true),
             (EndCause::ClientLeft, middle, false),
         ] {
-            let end = StreamEnd { cause, tail: Bytes::from_static(tail.as_bytes()), events: 1 };
-            assert_eq!(is_cut(&end, &sse::read_tail(&end.tail)), cut, "{cause:?} {tail:?}");
+            let end = StreamEnd::new(cause, Bytes::from_static(tail.as_bytes()), 1);
+            assert_eq!(is_cut(&end), cut, "{cause:?} {tail:?}");
         }
     }
 }

@@ -20,7 +20,6 @@ use serde::Deserialize;
 use shared::{
     id::{NodeId, RequestId},
     node::{HEADERS, sign},
-    openai::sse,
     usage::Usage,
 };
 
@@ -156,7 +155,7 @@ async fn exchange(app: &App, id: RequestId, request: Request<Bytes>) -> Result<R
 
 /// What follows an upstream's last byte: nothing, or the error that tells why there is no more.
 fn closing(end: &StreamEnd, id: RequestId) -> Bytes {
-    if !meter::is_cut(end, &sse::read_tail(&end.tail)) {
+    if !meter::is_cut(end) {
         return Bytes::new();
     }
     // An event that was cut in its middle is ended first, so that it cannot swallow the error.
