@@ -4,8 +4,8 @@ use super::{
     State,
     error::Error,
     limits::{self, Fields},
-    now, off_thread, parse,
-    reply::{Reply, Shape},
+    parse,
+    reply::{self, Shape, Wish},
 };
 use crate::{engine::Request, models::chat::ChatModel};
 use axum::{body::Bytes, extract, response::Response};
@@ -22,21 +22,12 @@ pub(super) async fn complete(extract::State(state): extract::State<State>, body:
     let loaded = state.open()?;
     let request: CompletionRequest = parse(&body)?;
     let model = loaded.chat(&request.model)?;
-    let (stream, include_usage) =
-        (request.stream == Some(true), request.stream_options.is_some_and(|it| it.include_usage));
-    let request = off_thread({
-        let model = model.clone();
-        move || prepare(&model, request)
-    });
-    let generation = loaded.engine.generate(request.await?)?;
-    let reply = Reply {
+    let wish = Wish {
         shape: Shape::Text,
-        model: model.entry.id,
-        id: rand::random(),
-        created: now().as_seconds(),
-        include_usage,
+        stream: request.stream == Some(true),
+        include_usage: request.stream_options.is_some_and(|it| it.include_usage),
     };
-    if stream { Ok(reply.stream(generation)) } else { reply.whole(generation).await }
+    reply::generate(&loaded.engine, wish, move || prepare(&model, request)).await
 }
 
 fn prepare(model: &ChatModel, request: CompletionRequest) -> Result<Request, Error> {

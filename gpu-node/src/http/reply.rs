@@ -1,7 +1,7 @@
 //! An answer on the wire: in one piece or as a stream, as chat or as text.
 
-use super::error::Error;
-use crate::engine::{Event, Generation};
+use super::{error::Error, now, off_thread};
+use crate::engine::{Engine, Event, Generation, Request};
 use axum::{
     Json,
     response::{
@@ -32,20 +32,42 @@ pub(super) enum Shape {
 }
 
 /// What all chunks of an answer have in common.
-pub(super) struct Reply {
-    pub(super) shape: Shape,
-    pub(super) model: &'static str,
+struct Reply {
+    shape: Shape,
+    model: &'static str,
     /// Random, so that no two answers are mistaken for one.
-    pub(super) id: u64,
+    id: u64,
     /// Seconds since the epoch.
-    pub(super) created: i64,
+    created: i64,
     /// The caller asked for a chunk with the usage.
+    include_usage: bool,
+}
+
+/// How a caller wants to be answered.
+pub(super) struct Wish {
+    pub(super) shape: Shape,
+    pub(super) stream: bool,
+    /// Whether a chunk with the usage shall close the stream.
     pub(super) include_usage: bool,
+}
+
+/// Prepares a call where it holds up no other, has it computed, and answers as `wish` says.
+pub(super) async fn generate(
+    engine: &Engine,
+    wish: Wish,
+    prepare: impl FnOnce() -> Result<Request, Error> + Send + 'static,
+) -> Result<Response, Error> {
+    let request = off_thread(prepare).await?;
+    let model = request.model;
+    let generation = engine.generate(request)?;
+    let Wish { shape, stream, include_usage } = wish;
+    let reply = Reply { shape, model, id: rand::random(), created: now().as_seconds(), include_usage };
+    if stream { Ok(reply.stream(generation)) } else { reply.whole(generation).await }
 }
 
 impl Reply {
     /// The whole answer, once it is complete.
-    pub(super) async fn whole(self, mut generation: Generation) -> Result<Response, Error> {
+    async fn whole(self, mut generation: Generation) -> Result<Response, Error> {
         let mut text = String::new();
         loop {
             match generation.next().await {
@@ -57,7 +79,7 @@ impl Reply {
     }
 
     /// The answer as it grows. The generation ends when the client leaves, because the stream is dropped then.
-    pub(super) fn stream(self, generation: Generation) -> Response {
+    fn stream(self, generation: Generation) -> Response {
         let state = (self, Some(generation), true);
         let events = stream::unfold(state, |(reply, generation, is_first)| async move {
             let mut generation = generation?;
