@@ -10,6 +10,7 @@ pub mod sql;
 
 mod app;
 mod payload;
+mod refresh;
 mod store;
 mod telemetry;
 

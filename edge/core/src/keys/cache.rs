@@ -1,6 +1,7 @@
 //! Keys that this process or isolate has seen lately.
 
 use super::sql::StoredKey;
+use crate::refresh::Refresh;
 use shared::{id::KeyId, time::Timestamp};
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ pub(crate) struct Cache(Mutex<HashMap<KeyId, Entry>>);
 pub(super) struct Entry {
     pub(super) key: StoredKey,
     pub(super) read_at: Timestamp,
-    refreshing: bool,
+    refresh: Refresh,
 }
 
 impl Cache {
@@ -26,15 +27,16 @@ impl Cache {
         self.lock().get(&id).cloned()
     }
 
-    /// Whether the caller is the one to refresh the entry; true for one caller until the entry is put anew or released.
-    pub(super) fn claim_refresh(&self, id: KeyId) -> bool {
-        self.lock().get_mut(&id).is_some_and(|entry| !std::mem::replace(&mut entry.refreshing, true))
+    /// Whether the caller is the one to refresh the entry; true for one caller until the entry is put anew, released, or
+    /// the caller is gone.
+    pub(super) fn claim_refresh(&self, id: KeyId, now: Timestamp) -> bool {
+        self.lock().get_mut(&id).is_some_and(|entry| entry.refresh.claim(now))
     }
 
     /// Lets the next caller refresh, after a refresh that failed.
     pub(super) fn release_refresh(&self, id: KeyId) {
         if let Some(entry) = self.lock().get_mut(&id) {
-            entry.refreshing = false;
+            entry.refresh.release();
         }
     }
 
@@ -50,7 +52,7 @@ impl Cache {
         }
         let current = entries.get(&key.id);
         if current.is_none_or(|it| (it.key.version, it.read_at) <= (key.version, read_at)) {
-            entries.insert(key.id, Entry { key, read_at, refreshing: false });
+            entries.insert(key.id, Entry { key, read_at, refresh: Refresh::default() });
         }
     }
 
@@ -93,14 +95,14 @@ mod tests {
     #[test]
     fn one_caller_refreshes_until_it_has_or_gives_up() {
         let (cache, id) = (Cache::default(), key(1, 1).id);
-        assert!(!cache.claim_refresh(id), "nothing to refresh");
+        assert!(!cache.claim_refresh(id, Timestamp(0)), "nothing to refresh");
         cache.put(key(1, 1), Timestamp(0));
-        assert!(cache.claim_refresh(id));
-        assert!(!cache.claim_refresh(id));
+        assert!(cache.claim_refresh(id, Timestamp(0)));
+        assert!(!cache.claim_refresh(id, Timestamp(0)));
         cache.release_refresh(id);
-        assert!(cache.claim_refresh(id));
+        assert!(cache.claim_refresh(id, Timestamp(0)));
         cache.put(key(1, 1), Timestamp(1));
-        assert!(cache.claim_refresh(id));
+        assert!(cache.claim_refresh(id, Timestamp(0)));
     }
 
     #[test]

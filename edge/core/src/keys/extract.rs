@@ -60,7 +60,7 @@ fn outage(app: &App, entry: Entry, cause: SqlError) -> Result<Option<StoredKey>,
 }
 
 fn refresh_behind(app: &App, id: KeyId) {
-    if app.keys.claim_refresh(id) {
+    if app.keys.claim_refresh(id, app.host.now()) {
         let task = app.clone();
         app.host.defer(
             async move {

@@ -4,7 +4,7 @@ use super::{
     rules::{self, Candidate, Choice},
     sql::NodeRow,
 };
-use crate::{App, error::chain, sql::SqlError};
+use crate::{App, error::chain, refresh::Refresh, sql::SqlError};
 use futures_util::FutureExt as _;
 use shared::{
     id::NodeId,
@@ -39,7 +39,7 @@ pub(crate) struct Registry(Mutex<Known>);
 struct Known {
     nodes: Arc<Vec<Node>>,
     read_at: Option<Timestamp>,
-    refreshing: bool,
+    refresh: Refresh,
     /// When a node last refused a connection.
     down: HashMap<NodeId, Timestamp>,
     /// Calls that this edge has under way.
@@ -96,14 +96,14 @@ pub(super) async fn known(app: &App) -> Result<Arc<Vec<Node>>, SqlError> {
             result => result,
         };
     }
-    if age_ms >= FRESH_MS && !std::mem::replace(&mut app.nodes.lock().refreshing, true) {
+    if age_ms >= FRESH_MS && app.nodes.lock().refresh.claim(app.host.now()) {
         let task = app.clone();
         app.host.defer(
             async move {
                 if let Err(error) = read(&task).await {
                     tracing::warn!(error = %chain(&error), "the list of nodes could not be read");
                 }
-                task.nodes.lock().refreshing = false;
+                task.nodes.lock().refresh.release();
             }
             .boxed(),
         );

@@ -1,7 +1,7 @@
 //! Groq, or whatever OpenAI-compatible server `OPENAI_BASE_URL` names: its requests and its list of models.
 
 use super::call::Call;
-use crate::{App, config::UpstreamConfig, error::chain};
+use crate::{App, config::UpstreamConfig, error::chain, refresh::Refresh};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future};
 use http::{HeaderValue, Method, Request, header};
@@ -27,7 +27,7 @@ pub(crate) struct Catalogue(Mutex<Known>);
 struct Known {
     models: Arc<Vec<String>>,
     due_at: Option<Timestamp>,
-    refreshing: bool,
+    refresh: Refresh,
 }
 
 #[derive(Deserialize)]
@@ -50,14 +50,14 @@ pub(super) async fn models(app: &App) -> Arc<Vec<String>> {
     match due_at {
         None => refresh(app, upstream).await,
         Some(due_at) if due_at <= app.host.now() => {
-            if !std::mem::replace(&mut app.catalogue.lock().refreshing, true) {
+            if app.catalogue.lock().refresh.claim(app.host.now()) {
                 let task = app.clone();
                 app.host.defer(
                     async move {
                         if let Some(upstream) = &task.config.upstream {
                             refresh(&task, upstream).await;
                         }
-                        task.catalogue.lock().refreshing = false;
+                        task.catalogue.lock().refresh.release();
                     }
                     .boxed(),
                 );
