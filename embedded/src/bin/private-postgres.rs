@@ -10,7 +10,9 @@ use embedded::postgres::{Durability, Options, Postgres};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let dir: PathBuf = std::env::args_os().nth(1).ok_or("usage: private-postgres FOLDER")?.into();
+    // A folder that looks like an option is a question for help.
+    let dir = std::env::args().nth(1).filter(|it| !it.starts_with('-')).ok_or("usage: private-postgres FOLDER")?;
+    let dir = PathBuf::from(dir);
     std::fs::create_dir_all(&dir)?;
     let mut options = Options::new(dir.join("pgdata"), dir.join("postgres.log"), "private".into());
     options.durability = Durability::Throwaway;
