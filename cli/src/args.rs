@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Run the edge alone, configured by the environment.
     Serve,
+    /// Do what is due by the clock, once: for edges on Spin, every minute, by cron or a CronJob.
+    Tick,
     /// Run a GPU node alone, configured by the environment.
     Node(crate::node::NodeArgs),
     /// Say what `nest dev` is running, and where.

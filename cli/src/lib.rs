@@ -17,6 +17,7 @@ mod serve;
 mod settings;
 mod state;
 mod status;
+mod tick;
 mod usage;
 
 use args::{Args, Command};
@@ -40,6 +41,7 @@ fn run(command: Command, state_dir: &Path, settings: &Settings, report: Report) 
         Command::Node(node) => return Ok(node::run(&node, settings)),
         Command::Dev(dev) => on_runtime(dev::run(dev, state_dir, report)),
         Command::Serve => on_runtime(serve::run(settings)),
+        Command::Tick => on_runtime(tick::run(settings)),
         Command::Status => on_runtime(status::run(state_dir, report)),
         Command::Doctor => on_runtime(doctor::run(settings, state_dir, report)),
         Command::Migrate(verb) => on_runtime(migrate::run(verb, settings, report)),

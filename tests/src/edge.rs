@@ -4,7 +4,7 @@ use crate::{
     Answer, TestDb, TestHost,
     usage::{self, UsageRow},
 };
-use edge_core::{Config, Host, Store, auth, keys, nodes};
+use edge_core::{Config, Edge, Host, Store, auth, keys, nodes};
 use edge_native::Server;
 use futures_util::FutureExt as _;
 use reqwest::{Client, RequestBuilder, redirect::Policy};
@@ -64,7 +64,7 @@ impl TestEdge {
     /// An edge on `db`.
     pub async fn on(db: &TestDb, settings: &[(&str, &str)]) -> Self {
         let host = Arc::new(TestHost::new(&config(db, settings)));
-        let server = Server::bind(config(db, settings), host.native.clone(), host.clone()).await.unwrap();
+        let server = Server::bind(Edge::new(config(db, settings)), host.native.clone(), host.clone()).await.unwrap();
         let url = format!("http://{}", server.address().unwrap());
         let (stop, stopped) = oneshot::channel();
         // A sender that is dropped stops it as well.

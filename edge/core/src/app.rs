@@ -71,6 +71,13 @@ impl Edge {
         &self.state.config
     }
 
+    /// Does what is due by the clock. To be called once a minute, by any number of edges.
+    pub async fn tick(&self, host: Arc<dyn Host>) {
+        let app = self.app(host);
+        usage::flush(&app).await;
+        nodes::sweep(&app).await;
+    }
+
     /// Writes what is still to be written, before the process ends.
     pub async fn flush(&self, host: Arc<dyn Host>) {
         usage::flush(&self.app(host)).await;

@@ -11,13 +11,20 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A client that has not sent its headers by then is cut off.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long running answers may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often the edge does what is due by the clock.
+const TICK: Duration = Duration::from_secs(60);
 
 /// How long usage rows may take to be written after that.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -35,15 +42,15 @@ pub struct Server {
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     migrations::check(&config.database_url).await?;
     let native = Arc::new(Native::new(&config)?);
-    Server::bind(config, native.clone(), native).await?.run(stop).await
+    Server::bind(Edge::new(config), native.clone(), native).await?.run(stop).await
 }
 
 impl Server {
     /// Binds the configured address. `host` may be `native` itself or something that wraps it.
-    pub async fn bind(config: Config, native: Arc<Native>, host: Arc<dyn Host>) -> anyhow::Result<Self> {
-        let address = format!("{}:{}", config.host, config.port);
+    pub async fn bind(edge: Edge, native: Arc<Native>, host: Arc<dyn Host>) -> anyhow::Result<Self> {
+        let address = format!("{}:{}", edge.config().host, edge.config().port);
         let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
-        Ok(Self { edge: Arc::new(Edge::new(config)), native, host, listener, metrics: Arc::new(Metrics::new()?) })
+        Ok(Self { edge: Arc::new(edge), native, host, listener, metrics: Arc::new(Metrics::new()?) })
     }
 
     /// Where it listens.
@@ -56,6 +63,7 @@ impl Server {
         tracing::info!(address = %self.address()?, "the edge listens on http://{}", self.address()?);
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
+        let ticking = AbortOnDropHandle::new(tokio::spawn(tick(self.edge.clone(), self.host.clone())));
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -69,7 +77,7 @@ impl Server {
                 () = &mut stop => break,
             }
         }
-        drop(self.listener);
+        drop((self.listener, ticking));
         if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
             tracing::warn!("some answers did not end in time");
         }
@@ -94,6 +102,15 @@ impl Server {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
+    }
+}
+
+async fn tick(edge: Arc<Edge>, host: Arc<dyn Host>) {
+    let mut due = tokio::time::interval_at(Instant::now() + TICK, TICK);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        edge.tick(host.clone()).await;
     }
 }
 

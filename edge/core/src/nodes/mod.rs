@@ -152,6 +152,15 @@ pub async fn invite(host: &dyn Host, store: &Store, valid_ms: i64) -> Result<Sec
     Ok(token.into())
 }
 
+/// Forgets invites that nobody will ask about any more.
+pub(crate) async fn sweep(app: &App) {
+    match app.store.sweep_invites().await {
+        Ok(0) => {}
+        Ok(invites) => tracing::info!(invites, "deleted {invites} invites that expired long ago"),
+        Err(error) => tracing::warn!(error = %crate::error::chain(&error), "old invites could not be deleted"),
+    }
+}
+
 /// A node as an operator sees it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct NodeSummary {

@@ -38,6 +38,12 @@ row! {
     }
 }
 
+row! {
+    struct Swept {
+        invites: i64,
+    }
+}
+
 sql! {
     // A known node may register again; a new one spends an invite. Copies of a call fail on `last_call_ms`.
     REGISTER(NodeId, Vec<u8>, String, String, String, String, i64, i64, i64) -> Id = "
@@ -74,6 +80,11 @@ sql! {
         insert into node_invites (id, token_hash, expires_at)
         values ($1::text::uuid, $2::bytea, now() + $3::int8 * interval '1 millisecond')
         returning id::text";
+
+    // A used invite is kept for as long as somebody may ask how a node came to join.
+    SWEEP() -> Swept = "
+        with swept as (delete from node_invites where expires_at < now() - interval '30 days' returning 1)
+        select count(*)::int8 as invites from swept";
 }
 
 impl Store {
@@ -105,6 +116,11 @@ impl Store {
 
     pub(super) async fn node_rows(&self) -> Result<Vec<NodeRow>, SqlError> {
         self.all(&LIST, ()).await
+    }
+
+    /// Deletes invites that expired long ago, and says how many these were.
+    pub(super) async fn sweep_invites(&self) -> Result<i64, SqlError> {
+        Ok(self.first(&SWEEP, ()).await?.map_or(0, |row| row.invites))
     }
 
     pub(super) async fn insert_invite(&self, id: InviteId, token_hash: Vec<u8>, valid_ms: i64) -> Result<(), SqlError> {
