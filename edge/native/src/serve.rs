@@ -3,7 +3,7 @@
 use crate::{Native, metrics::Metrics};
 use anyhow::Context as _;
 use axum::{body::Body, response::Response};
-use edge_core::{Config, Edge, Host, host::PeerIp};
+use edge_core::{Config, Edge, Host, files, host::PeerIp};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -127,8 +127,17 @@ async fn answer(
     }
     let timer = metrics.begin(request.uri().path());
     let mut request = request.map(Body::new);
+    if let Some(file) = files::answer(&request, &edge.config().api_prefix, embedded) {
+        timer.answered(file.status());
+        return Ok(file);
+    }
     request.extensions_mut().insert(PeerIp(peer.ip()));
     let response = edge.call(host, request).await;
     timer.answered(response.status());
     Ok(response)
+}
+
+/// The one file that this program carries with it.
+fn embedded(name: &str) -> Option<Vec<u8>> {
+    (name == "index.html").then(|| include_bytes!("../../public/index.html").to_vec())
 }
