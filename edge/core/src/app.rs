@@ -7,7 +7,7 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderName, HeaderValue, Request, request::Parts};
+use http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE, request::Parts};
 use shared::id::RequestId;
 use std::{convert::Infallible, ops::Deref, sync::Arc};
 use tower_service::Service as _;
@@ -37,6 +37,13 @@ pub struct App {
     state: Arc<State>,
 }
 
+impl App {
+    /// The platform that lends this request what it needs.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+}
+
 impl Deref for App {
     type Target = State;
     fn deref(&self) -> &State {
@@ -49,7 +56,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 impl Edge {
     /// An edge with empty caches.
     pub fn new(config: Config) -> Self {
+        Self::with_routes(config, Router::new())
+    }
+
+    /// An edge that answers `more` routes, whose handlers may take an [`App`].
+    pub fn with_routes(config: Config, more: Router) -> Self {
         let router = Router::new()
+            .merge(more)
             .merge(admin::routes())
             .merge(proxy::routes())
             .nest(&config.api_prefix, nodes::routes())
@@ -108,6 +121,13 @@ impl Edge {
     fn app(&self, host: Arc<dyn Host>) -> App {
         App { store: Store::new(host.clone()), host, state: self.state.clone() }
     }
+}
+
+/// Every answer of a host whose configuration is wrong. What is wrong is for the log alone.
+pub fn misconfigured() -> Response {
+    const BODY: &str = r#"{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"this service is not configured; its log says what is wrong","code":"misconfigured"}"#;
+    let headers = [(CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::INTERNAL_SERVER_ERROR, headers, BODY).into_response()
 }
 
 /// Keeps the `Allow` header that the router found for a refused method.

@@ -24,7 +24,7 @@ pub mod orgs;
 mod proxy;
 pub mod usage;
 
-pub use app::{App, Edge};
+pub use app::{App, Edge, misconfigured};
 pub use config::Config;
 pub use error::Error;
 pub use host::Host;

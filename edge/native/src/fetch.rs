@@ -2,9 +2,9 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use edge_core::host::{FetchError, RelayOptions, Relayed, pass_through};
+use edge_core::host::{FetchError, RelayOptions, Relayed, relayed};
 use futures_util::FutureExt as _;
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{Request, Response};
 use std::time::Duration;
 
 /// A pooled client.
@@ -31,18 +31,7 @@ impl Client {
     }
 
     pub(crate) async fn relay(&self, request: Request<Bytes>, options: RelayOptions) -> Result<Relayed, FetchError> {
-        let response = self.fetch(request).await?;
-        if response.status() != StatusCode::OK || !is_event_stream(&response) {
-            return Ok(Relayed::Answer(response));
-        }
-        let (head, upstream) = response.into_parts();
         let sleep = |ms| tokio::time::sleep(Duration::from_millis(ms)).boxed();
-        let (body, end) = pass_through(upstream, sleep, options);
-        Ok(Relayed::Stream { response: Response::from_parts(head, body), end })
+        Ok(relayed(self.fetch(request).await?, sleep, options))
     }
-}
-
-fn is_event_stream(response: &Response<Body>) -> bool {
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case("text/event-stream"))
 }

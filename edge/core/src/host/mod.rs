@@ -6,7 +6,7 @@
 
 mod passing;
 
-pub use passing::pass_through;
+pub use passing::{is_event_stream, relayed};
 
 pub use crate::sql::{Row, SqlError, Value};
 use axum::body::Body;

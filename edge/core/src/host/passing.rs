@@ -1,10 +1,11 @@
 //! A body that counts as it passes: how hosts with plain HTTP bodies relay a stream.
 
-use super::{EndCause, RelayOptions, StreamEnd, TAIL_BYTES};
+use super::{EndCause, RelayOptions, Relayed, StreamEnd, TAIL_BYTES};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_channel::oneshot;
 use futures_util::{FutureExt as _, future::BoxFuture};
+use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use shared::openai::sse::EventCounter;
 use std::{
@@ -12,11 +13,32 @@ use std::{
     task::{Context, Poll},
 };
 
+/// Whether an upstream's answer is a stream to be relayed: a `200` with `text/event-stream`.
+pub fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    status == StatusCode::OK && media_type.eq_ignore_ascii_case("text/event-stream")
+}
+
+/// Relays `answer` if it is a stream, for hosts whose bodies are plain; `sleep` makes their timers.
+pub fn relayed(
+    answer: Response<Body>,
+    sleep: impl Fn(u64) -> BoxFuture<'static, ()> + Send + 'static,
+    options: RelayOptions,
+) -> Relayed {
+    if !is_event_stream(answer.status(), answer.headers()) {
+        return Relayed::Answer(answer);
+    }
+    let (head, upstream) = answer.into_parts();
+    let (body, end) = pass_through(upstream, sleep, options);
+    Relayed::Stream { response: Response::from_parts(head, body), end }
+}
+
 /// Wraps `upstream` so that its chunks pass at once, unchanged, with the reader's own back-pressure.
 ///
 /// `sleep` makes the timer for [`RelayOptions::idle_ms`]. The future resolves when the stream is over; dropping the
 /// body early is how a client leaves, and drops `upstream` with it.
-pub fn pass_through(
+fn pass_through(
     upstream: Body,
     sleep: impl Fn(u64) -> BoxFuture<'static, ()> + Send + 'static,
     options: RelayOptions,
@@ -137,7 +159,24 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_event_stream_is_known_by_its_type() {
+        for (status, content_type, is_stream) in [
+            (200, "text/event-stream", true),
+            (200, "Text/Event-Stream; charset=utf-8", true),
+            (200, "application/json", false),
+            (200, "text/event-stream-not", false),
+            (429, "text/event-stream", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_event_stream(status, &headers), is_stream, "{status} {content_type}");
+        }
+        assert!(!is_event_stream(StatusCode::OK, &HeaderMap::new()));
+    }
 
     proptest! {
         #[test]

@@ -122,6 +122,7 @@ fn request(upstream: &UpstreamConfig, method: Method, path: &str, body: Bytes) -
         .method(method)
         .uri(format!("{base}{path}"))
         .header(header::AUTHORIZATION, bearer)
+        .header(header::ACCEPT, "*/*")
         .header(header::CONTENT_TYPE, "application/json")
         .body(body)
         .expect("a checked base URL with a static path is a URI")

@@ -120,6 +120,7 @@ fn node_request(app: &App, id: RequestId, node: &Node, call: &Call) -> Request<B
     let signed = sign(&app.config.call_key, "POST", &path, &call.body, app.host.now(), random(&*app.host));
     let base = node.base_url.trim_end_matches('/');
     let request = Request::post(format!("{base}{path}"))
+        .header(header::ACCEPT, "*/*")
         .header(header::CONTENT_TYPE, "application/json")
         .header("x-request-id", id.to_string());
     HEADERS
@@ -204,9 +205,12 @@ async fn collect(app: &App, mut body: Body, limit: usize) -> Result<Bytes, Error
     }
 }
 
-/// The head of a stream is ours; the upstream's own headers stay behind.
+/// The head of a stream is ours; the upstream's own headers stay behind. What a host has put into the extensions is
+/// how it knows its own stream again.
 fn stream_head(upstream: Response<Body>) -> Response {
-    let mut response = Response::new(upstream.into_body());
+    let (head, body) = upstream.into_parts();
+    let mut response = Response::new(body);
+    *response.extensions_mut() = head.extensions;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -70,6 +70,21 @@ impl Row {
     }
 }
 
+impl SqlError {
+    /// What Postgres' refusal means, by its SQLSTATE; `constraint` names what a row breaks, if Postgres said so.
+    pub fn refused(code: &str, constraint: Option<&str>, cause: BoxError) -> Self {
+        match code.get(..2).unwrap_or_default() {
+            "23" => Self::Conflict { constraint: constraint.unwrap_or(code).to_owned() },
+            "22" => Self::BadValue(cause),
+            // Connection failures, no resources, and an operator who shuts the server down or starts it.
+            "08" | "53" | "57" => Self::Unavailable(cause),
+            // A serialization failure.
+            _ if code == "40001" => Self::Unavailable(cause),
+            _ => Self::Failed(cause),
+        }
+    }
+}
+
 /// Why a statement gave no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
