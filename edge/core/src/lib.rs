@@ -17,6 +17,7 @@ mod telemetry;
 
 mod admin;
 pub mod auth;
+pub mod billing;
 pub mod keys;
 mod limits;
 pub mod nodes;
