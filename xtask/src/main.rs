@@ -1,11 +1,15 @@
-//! The project's own commands: `cargo xtask test`, `ci`, `tidy`, `wasm`, `deny`.
+//! The project's own commands: `cargo xtask test`, `ci`, `tidy`, `wasm`, `dist`, `dev`, `deny`.
 
 mod cargo;
 mod counts;
 mod deny;
+mod dev;
+mod dist;
+mod edge_tools;
 mod report;
 mod suites;
 mod tidy;
+mod tools;
 mod wasm;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +32,12 @@ enum Command {
     Tidy,
     /// Build the edge's core for Workers and Spin, installing the targets if need be.
     Wasm,
+    /// Build the edge as it is deployed, for one host or for both, and weigh it.
+    Dist { host: Option<dist::Host> },
+    /// Install what builds and runs the edge for Workers, and print its Node, with which tests/workers/run.mjs is run.
+    Node,
+    /// Run the edge on another host beside a running `nest dev`: same Postgres, same GPU node, same upstream.
+    Dev(dev::Args),
     /// Check the licences and sources of every dependency, and known vulnerabilities where the network allows.
     Deny,
 }
@@ -41,12 +51,33 @@ fn main() -> ExitCode {
         Command::Ci => {
             suites::lint(&project, &mut report);
             suites::test(&project, &mut report);
+            suites::dist(&project, &dist::Host::ALL, &mut report);
+            suites::wrangler(&project, &mut report);
         }
         Command::Tidy => suites::tidy(&project, &mut report),
         Command::Wasm => suites::wasm(&project, &mut report),
+        Command::Dist { host } => {
+            let hosts = host.map_or(dist::Host::ALL.to_vec(), |host| vec![host]);
+            suites::dist(&project, &hosts, &mut report);
+        }
+        Command::Node => return node(&project),
+        Command::Dev(args) => return dev::run(&project, &args),
         Command::Deny => suites::deny(&project, &mut report),
     }
     report.print()
+}
+
+fn node(project: &Project) -> ExitCode {
+    match edge_tools::EdgeTools::ready(project) {
+        Ok(tools) => {
+            println!("{}", tools.node().display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The workspace's folder.

@@ -4,8 +4,9 @@ use anyhow::bail;
 
 use crate::cargo::{Project, check, output, run};
 use crate::counts::Counts;
+use crate::edge_tools::EdgeTools;
 use crate::report::{Outcome, Report};
-use crate::{deny, tidy, wasm};
+use crate::{deny, dist, tidy, wasm};
 
 /// The checks that run no program of ours. All of them run, so that one reading shows every problem.
 pub(crate) fn lint(project: &Project, report: &mut Report) {
@@ -15,7 +16,11 @@ pub(crate) fn lint(project: &Project, report: &mut Report) {
         check(&mut project.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
     });
     report.run("clippy, wasm", || {
-        check(wasm::cargo(project, "clippy", wasm::WORKERS)?.args(["--locked", "--", "-D", "warnings"]))
+        for package in ["edge-core", "edge-cloudflare"] {
+            let mut clippy = wasm::cargo(project, "clippy", package, wasm::WORKERS)?;
+            run(clippy.args(["--locked", "--", "-D", "warnings"]))?;
+        }
+        Ok(Outcome::Passed(Counts::default()))
     });
     deny(project, report);
     tidy(project, report);
@@ -62,8 +67,24 @@ pub(crate) fn tidy(project: &Project, report: &mut Report) {
 
 pub(crate) fn wasm(project: &Project, report: &mut Report) {
     for (name, target) in [("wasm, Workers", wasm::WORKERS), ("wasm, Spin", wasm::SPIN)] {
-        report.run(name, || check(&mut wasm::cargo(project, "build", target)?));
+        report.run(name, || check(&mut wasm::cargo(project, "build", "edge-core", target)?));
     }
+}
+
+/// Builds the edge for `hosts` as it is deployed.
+pub(crate) fn dist(project: &Project, hosts: &[dist::Host], report: &mut Report) {
+    for host in hosts {
+        report.run(host.step(), || dist::build(project, *host));
+    }
+}
+
+/// Whether the Worker's JavaScript does what it says, and Cloudflare's own tool takes what was built.
+pub(crate) fn wrangler(project: &Project, report: &mut Report) {
+    report.run("JavaScript", || {
+        let node = EdgeTools::ready(project)?.node();
+        check(project.command(node).args(["--test", "tests/workers/relay.test.mjs"]))
+    });
+    report.run("wrangler", || dist::dry_run(project));
 }
 
 pub(crate) fn deny(project: &Project, report: &mut Report) {

@@ -1,0 +1,107 @@
+//! The edge as it is deployed: built small, weighed, and refused when it has grown too heavy.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::cargo::{Project, check, run};
+use crate::counts::Counts;
+use crate::edge_tools::EdgeTools;
+use crate::report::Outcome;
+use crate::wasm;
+
+/// A host that runs WebAssembly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Host {
+    Cloudflare,
+    Spin,
+}
+
+impl Host {
+    pub(crate) const ALL: [Self; 2] = [Self::Cloudflare, Self::Spin];
+
+    /// The step's name in the report.
+    pub(crate) fn step(self) -> &'static str {
+        match self {
+            Self::Cloudflare => "dist, Workers",
+            Self::Spin => "dist, Spin",
+        }
+    }
+}
+
+/// Most bytes that go over the wire, compressed as the platforms count them.
+const WORKER_BYTES: usize = 900_000;
+const COMPONENT_BYTES: usize = 1_500_000;
+
+/// Set for programs that would build again what was built a moment ago.
+const BUILT: &str = "NEST_DIST_BUILT";
+
+pub(crate) fn build(project: &Project, host: Host) -> Result<Outcome> {
+    match host {
+        _ if std::env::var_os(BUILT).is_some() => Ok(Outcome::Passed(Counts::default())),
+        Host::Cloudflare => worker(project),
+        Host::Spin => component(project),
+    }
+}
+
+/// Where the built Worker lies, and `main` of wrangler.toml points.
+pub(crate) fn worker_dir(project: &Project) -> PathBuf {
+    project.root.join("edge/cloudflare/build")
+}
+
+/// What wrangler makes of the configuration, for each environment, without sending it anywhere.
+pub(crate) fn dry_run(project: &Project) -> Result<Outcome> {
+    let tools = EdgeTools::ready(project)?;
+    for environment in ["", "staging", "production"] {
+        let out = project.root.join("target/wrangler").join(environment);
+        let args = ["deploy", "--dry-run", "--env", environment, "--outdir", &out.display().to_string()];
+        run(tools.wrangler(project, &args)?.env(BUILT, "1"))?;
+    }
+    Ok(Outcome::Passed(Counts::default()))
+}
+
+fn worker(project: &Project) -> Result<Outcome> {
+    let tools = EdgeTools::ready(project)?;
+    let toolchain = wasm::toolchain(project, wasm::WORKERS)?;
+    let mut build = tools.worker_build(project, &["--profile", "edge", "--locked"])?;
+    // The target folder is the one of the other builds for WASM: what two compilers make does not mix.
+    build.env("CARGO_TARGET_DIR", project.root.join("target/wasm")).env("RUSTUP_TOOLCHAIN", toolchain);
+    run(&mut build)?;
+    let dir = worker_dir(project);
+    weigh(&[dir.join("index_bg.wasm"), dir.join("index.js")], WORKER_BYTES)
+}
+
+fn component(project: &Project) -> Result<Outcome> {
+    if !project.root.join("edge/spin").is_dir() {
+        return Ok(Outcome::NotRun("there is no edge/spin".to_owned()));
+    }
+    let mut build = wasm::cargo(project, "build", "edge-spin", wasm::SPIN)?;
+    check(build.args(["--profile", "edge", "--locked"]))?;
+    weigh(&[project.root.join("target/wasm/wasm32-wasip2/edge/edge_spin.wasm")], COMPONENT_BYTES)
+}
+
+/// Prints what the files weigh together; errs above `limit` compressed bytes.
+fn weigh(files: &[PathBuf], limit: usize) -> Result<Outcome> {
+    let (mut raw, mut compressed) = (0, 0);
+    for file in files {
+        raw += fs::metadata(file).with_context(|| format!("{} was not built", file.display()))?.len();
+        compressed += gzipped(file)?;
+    }
+    println!("{raw} bytes, {compressed} gzipped; {limit} at most");
+    if compressed > limit {
+        bail!("{compressed} bytes gzipped are more than {limit}");
+    }
+    Ok(Outcome::Passed(Counts::default()))
+}
+
+fn gzipped(file: &Path) -> Result<usize> {
+    let output = Command::new("gzip").args(["-9", "-c"]).stdin(File::open(file)?).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start gzip")?;
+    if !output.status.success() {
+        bail!("gzip failed ({})", output.status);
+    }
+    Ok(output.stdout.len())
+}
