@@ -60,7 +60,7 @@ async fn a_key_is_made_shown_once_listed_and_revoked() {
         let revoked = nest(&edge.db, &format!("keys revoke {id} --json")).await.json();
         assert_eq!((&revoked["id"], &revoked["revoked"]), (&made["id"], &Value::Bool(true)));
     }
-    edge.host.advance_ms(5_000);
+    edge.advance_ms(5_000);
     assert_eq!(models().await.code(), "revoked_api_key");
     let unknown = nest(&edge.db, "keys revoke key_00000000000070008000000000000000").await;
     assert_eq!(unknown.code, 1, "{unknown:?}");

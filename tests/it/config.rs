@@ -27,3 +27,26 @@ fn every_setting_is_declared_once() {
         }
     }
 }
+
+#[test]
+fn what_wrangler_toml_names_exists_and_every_environment_is_complete() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../wrangler.toml")).unwrap();
+    let wrangler: toml::Table = toml::from_str(&text).unwrap();
+    let environments = wrangler["env"].as_table().unwrap();
+    for (name, part) in
+        environments.iter().map(|(name, it)| (name.as_str(), it.as_table().unwrap())).chain([("", &wrangler)])
+    {
+        let vars = part["vars"].as_table().unwrap().keys().map(String::as_str);
+        let secrets = part["secrets"]["required"].as_array().unwrap().iter().map(|it| it.as_str().unwrap());
+        for setting in vars.chain(secrets.clone()) {
+            assert!(EDGE.iter().any(|it| it.name == setting), "{name}: {setting} is no setting of the edge");
+        }
+        assert!(secrets.clone().any(|it| it == "SECRET_KEY"), "{name} starts without a secret");
+        assert_eq!(part["hyperdrive"][0]["binding"].as_str(), Some("HYPERDRIVE"), "{name}");
+        assert!(part["observability"]["enabled"].as_bool().unwrap(), "{name}");
+        // An environment of its own is for others to use; only this machine may be lenient.
+        let expected = if name.is_empty() { "development" } else { "production" };
+        assert_eq!(part["vars"]["APP_ENV"].as_str(), Some(expected), "{name}");
+    }
+    assert!(environments.contains_key("staging") && environments.contains_key("production"));
+}

@@ -101,16 +101,16 @@ async fn a_node_that_is_told_to_stop_finishes_what_it_has_and_takes_no_more() {
     let mut stack = Stack::start(NEST, &[], &[]).await;
     let key = stack.edge.key().await;
     let (mut reader, headers) = begin(&stack.edge, &key, 40).await;
-    let mut ran = stack.edge.host.watch();
+    let mut changes = stack.edge.db.changes().await;
     stack.node.terminate();
     // The node says at once that it drains: its next heartbeat comes before its end.
-    timeout(PATIENCE, ran.changed()).await.unwrap().unwrap();
+    timeout(PATIENCE, changes.next()).await.unwrap();
     let ready = "select ready from gpu_nodes";
     let client = stack.edge.db.connect().await;
     while client.query_one(ready, &[]).await.unwrap().get::<_, bool>(0) {
-        timeout(PATIENCE, ran.changed()).await.unwrap().unwrap();
+        timeout(PATIENCE, changes.next()).await.unwrap();
     }
-    stack.edge.host.advance_ms(5_000);
+    stack.edge.advance_ms(5_000);
     let refused = stack.edge.chat(&key, &ask(1)).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "node_away"));
     let mut last = Vec::new();

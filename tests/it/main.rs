@@ -11,6 +11,7 @@ macro_rules! snapshot {
 mod chat;
 mod cli;
 mod config;
+mod crates;
 mod dev;
 mod embeddings;
 mod errors;
@@ -19,6 +20,7 @@ mod host;
 mod hostile_upstream;
 mod keys;
 mod limits;
+mod memory;
 mod nodes;
 mod openai_python;
 mod schema;

@@ -1,5 +1,6 @@
 //! Nodes at the edge: who may join, who may report, and which of them gets a call.
 
+use crate::NEST;
 use axum::{
     Json, Router,
     http::{HeaderMap, HeaderName, StatusCode, header},
@@ -8,6 +9,9 @@ use axum::{
 use nest_tests::{
     Answer, IssuedKey, ScriptedNode, SignedCall, TestEdge,
     double::nowhere,
+    host::Running,
+    lasting,
+    program::Nest,
     scripted_node::{HEARTBEAT, MODEL, REGISTER, heartbeat, key, register, registration},
     signed::now,
 };
@@ -55,7 +59,7 @@ async fn verdict(edge: &TestEdge, key: &IssuedKey) -> (u16, String) {
 
 /// Makes the edge read its list of nodes anew.
 fn forget_nodes(edge: &TestEdge) {
-    edge.host.advance_ms(5_000);
+    edge.advance_ms(5_000);
 }
 
 #[tokio::test]
@@ -291,4 +295,24 @@ async fn a_node_s_model_goes_before_the_upstream_s_of_the_same_name() {
     let listed: Value =
         edge.get(&format!("/v1/models/{MODEL}")).bearer_auth(&key.text).send().await.unwrap().json().await.unwrap();
     assert_eq!(listed["owned_by"], "nest");
+}
+
+#[tokio::test]
+async fn invites_that_expired_long_ago_are_forgotten_by_the_clock() {
+    let edge = TestEdge::start(&[]).await;
+    for valid_ms in [60_000, -1_000, -31 * 86_400_000] {
+        edge.invite(valid_ms).await;
+    }
+    match &edge.running {
+        // The platform's clock, rung by hand.
+        Running::Cloudflare(workers) => workers.scheduled().await,
+        // A server rings its own once a minute; who has none calls the command.
+        Running::Native(_) | Running::Spin(_) => {
+            let dir = lasting::folder("tick");
+            let tick = Nest::new(NEST, &dir, "tick").env("DATABASE_URL", edge.db.url());
+            tick.env("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz").run().await.ok();
+        }
+    }
+    let left = "select count(*) from node_invites";
+    assert_eq!(edge.db.connect().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 2);
 }

@@ -35,7 +35,7 @@ impl Setup {
         Self { groq, edge, key }
     }
 
-    async fn chat(&self, body: &Value) -> Answer {
+    pub(crate) async fn chat(&self, body: &Value) -> Answer {
         self.edge.chat(&self.key, body).await
     }
 

@@ -3,7 +3,7 @@
 use crate::upstream::{MODEL, Setup, count_to, streamed};
 use embedded::groq::{API_KEY, FakeGroq, Outcome};
 use futures_util::future::join_all;
-use nest_tests::{EventReader, PATIENCE, PrivateDb, TestEdge, answer::request_id};
+use nest_tests::{EventReader, Kind, PATIENCE, PrivateDb, TestEdge, answer::request_id};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -22,23 +22,21 @@ async fn a_row_says_who_asked_for_what_and_what_it_took() {
 }
 
 #[tokio::test]
-async fn a_hundred_calls_at_once_make_a_hundred_rows_in_fewer_statements() {
-    let setup = Setup::with(&[("DATABASE_CONNECTIONS", "4")]).await;
-    let calls = (0..100).map(|number| {
-        let body = if number % 2 == 0 { count_to(3) } else { streamed(&count_to(3)) };
-        async move { body }
-    });
-    let answers = join_all(calls.map(|body| async { setup.edge.chat(&setup.key, &body.await).await })).await;
+async fn rows_of_answers_that_have_just_gone_out_survive_the_end_of_the_instance() {
+    let setup = Setup::with(&[]).await;
+    let calls = (0..60).map(|number| if number % 2 == 0 { count_to(3) } else { streamed(&count_to(3)) });
+    let answers =
+        join_all(calls.map(|body| async move { body }).map(|body| async { setup.chat(&body.await).await })).await;
+    let Setup { edge, groq: _groq, .. } = setup;
+    let db = edge.db.clone();
+    // At once: nothing waits for the rows but the host.
+    edge.stop().await;
     let mut ids: Vec<String> = answers.iter().map(|it| it.request_id().uuid().to_string()).collect();
-    let rows = setup.edge.usage_when(|rows| rows.len() >= 100).await;
-    let host = setup.edge.host.clone();
-    setup.edge.stop().await;
+    let rows = nest_tests::usage::rows(&db.connect().await).await;
     let mut recorded: Vec<String> = rows.into_iter().map(|it| it.request_id).collect();
     ids.sort_unstable();
     recorded.sort_unstable();
     assert_eq!(recorded, ids);
-    let statements = host.statements("insert into usage");
-    assert!((1..100).contains(&statements), "{statements}");
 }
 
 #[tokio::test]
@@ -68,6 +66,13 @@ async fn a_client_that_leaves_before_its_answer_takes_the_upstream_s_work_with_i
     let call = tokio::spawn(request.send());
     timeout(PATIENCE, setup.groq.until(|seen| !seen.is_empty())).await.unwrap();
     call.abort();
+    if Kind::chosen() == Kind::Spin {
+        // Before an answer has begun Spin tells its component nothing of a client that leaves: the call runs on.
+        drop(steps);
+        let rows = setup.edge.usage_when(|rows| !rows.is_empty()).await;
+        assert_eq!((rows.len(), rows[0].outcome.as_str(), rows[0].completion_tokens), (1, "completed", 5));
+        return;
+    }
     timeout(PATIENCE, setup.groq.until(|seen| seen[0].outcome == Outcome::Aborted)).await.unwrap();
     let rows = setup.edge.usage_when(|rows| !rows.is_empty()).await;
     assert_eq!(rows.len(), 1);

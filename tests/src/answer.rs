@@ -87,4 +87,12 @@ impl EventReader {
             }
         }
     }
+
+    /// What follows the last whole event, to the stream's orderly end.
+    pub async fn rest(mut self) -> Vec<u8> {
+        while let Some(chunk) = self.chunks.next().await {
+            self.unread.extend_from_slice(&chunk.unwrap());
+        }
+        self.unread
+    }
 }

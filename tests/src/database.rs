@@ -9,14 +9,15 @@ use edge_native::Native;
 use embedded::postgres::{Durability, Options, Postgres};
 use secrecy::SecretString;
 use std::{
+    future::poll_fn,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::sync::OnceCell;
-use tokio_postgres::{Client, NoTls};
+use tokio::sync::{OnceCell, mpsc};
+use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 /// A database of its own for one test, in a cluster that all tests of the process share.
 #[derive(Clone, Debug)]
@@ -54,6 +55,11 @@ impl TestDb {
         connect(&self.url).await
     }
 
+    /// Every change of a watched table from now on.
+    pub async fn changes(&self) -> Changes {
+        Changes::of(&self.url).await
+    }
+
     async fn create(how: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -62,6 +68,40 @@ impl TestDb {
         Self { url: cluster.postgres.url(&name) }
     }
 }
+
+/// Tells of changes to the tables that the edge writes behind its answers, whichever host it runs on.
+pub struct Changes {
+    _client: Client,
+    notices: mpsc::UnboundedReceiver<AsyncMessage>,
+}
+
+impl Changes {
+    async fn of(url: &str) -> Self {
+        let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+        let (sender, notices) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                let _ = sender.send(message);
+            }
+        });
+        client.batch_execute("listen changed").await.unwrap();
+        Self { _client: client, notices }
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        self.notices.recv().await.expect("Postgres goes on");
+    }
+}
+
+/// What tests add to the schema: notes of what happened behind an answer, and word of every change.
+const WATCH: &str = "
+    create table contract_notes (name text not null, said text not null);
+    create function tell() returns trigger language plpgsql as
+        $$ begin notify changed; return null; end $$;
+    create trigger tell after insert on contract_notes for each statement execute function tell();
+    create trigger tell after insert on usage for each statement execute function tell();
+    create trigger tell after insert or update on gpu_nodes for each statement execute function tell();";
 
 const TEMPLATE: &str = "template_nest";
 
@@ -117,6 +157,7 @@ impl PrivateDb {
 /// Migrates, and makes the operator: hashing a password costs more than all the rest of a test.
 async fn prepare(db: &TestDb) {
     migrations::up(&db.secret_url()).await.unwrap();
+    db.connect().await.batch_execute(WATCH).await.unwrap();
     let host: Arc<dyn Host> = Arc::new(Native::new(&config(db, &[])).unwrap());
     let store = Store::new(host.clone());
     let operator = auth::NewOperator {

@@ -1,12 +1,13 @@
-//! A served edge: the native one, on a port of its own, in the test's process.
+//! A served edge, on a port of its own, on the host that was chosen.
 
 use crate::{
-    Answer, TestDb, TestHost,
+    Answer, TestDb,
+    host::{Kind, Running, Settings},
     usage::{self, UsageRow},
 };
-use edge_core::{Config, Edge, Host, Store, auth, keys, nodes};
-use edge_native::Server;
-use futures_util::FutureExt as _;
+use edge_core::{Config, Host as _, Store, auth, keys, nodes};
+use edge_native::Native;
+use nest_contract::{AHEAD_MS, Watch};
 use reqwest::{Client, RequestBuilder, redirect::Policy};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use shared::{
     time::Timestamp,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::time::timeout;
 
 /// Who owns everything in a test's database.
 pub const OPERATOR: &str = "operator@example.com";
@@ -27,13 +28,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct TestEdge {
     /// Without a slash at its end.
     pub url: String,
-    pub host: Arc<TestHost>,
     pub db: TestDb,
     pub client: Client,
     /// What it was configured with, for whoever needs to sign as it does.
     pub config: Config,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<()>,
+    /// Its database, past its own statements.
+    pub native: Arc<Native>,
+    pub running: Running,
+    /// Its clock, and natively its statements.
+    watch: Arc<Watch>,
 }
 
 /// A key, and its text.
@@ -42,8 +45,8 @@ pub struct IssuedKey {
     pub text: String,
 }
 
-/// The edge's settings: enough to start, then `settings`, of which the last counts.
-pub fn config(db: &TestDb, settings: &[(&str, &str)]) -> Config {
+/// The edge's settings: enough to start, then `more`, of which the last counts.
+pub fn settings(db: &TestDb, more: &[(&str, &str)]) -> Settings {
     let base = [
         ("DATABASE_URL", db.url()),
         ("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz"),
@@ -51,8 +54,13 @@ pub fn config(db: &TestDb, settings: &[(&str, &str)]) -> Config {
         // Most tests have no upstream; those that have set it.
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/openai/v1"),
     ];
-    let all: Vec<_> = base.iter().chain(settings).collect();
-    Config::load(&|name| all.iter().rfind(|it| it.0 == name).map(|it| it.1.to_owned())).unwrap()
+    base.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The same, read.
+pub fn config(db: &TestDb, more: &[(&str, &str)]) -> Config {
+    let all = settings(db, more);
+    Config::load(&|name| all.get(name).cloned()).unwrap()
 }
 
 impl TestEdge {
@@ -63,25 +71,47 @@ impl TestEdge {
 
     /// An edge on `db`.
     pub async fn on(db: &TestDb, settings: &[(&str, &str)]) -> Self {
-        let host = Arc::new(TestHost::new(&config(db, settings)));
-        let server = Server::bind(Edge::new(config(db, settings)), host.native.clone(), host.clone()).await.unwrap();
-        let url = format!("http://{}", server.address().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        // A sender that is dropped stops it as well.
-        let running = tokio::spawn(async move { server.run(stopped.map(drop)).await.unwrap() });
-        let client = client();
-        Self { url, host, db: db.clone(), client, config: config(db, settings), stop, running }
+        let watch = Arc::new(Watch::default());
+        let (running, url) = Running::start(db, settings, watch.clone()).await;
+        let native = Arc::new(Native::new(&config(db, &[])).unwrap());
+        Self { url, db: db.clone(), client: client(), config: config(db, settings), native, running, watch }
+    }
+
+    /// An edge with settings that are wrong, which only a WASM host can be started with.
+    pub async fn raw(wrong: &[(&str, &str)]) -> Self {
+        let (db, watch) = (TestDb::migrated().await, Arc::new(Watch::default()));
+        let (running, url) = Running::start(&db, wrong, watch.clone()).await;
+        let native = Arc::new(Native::new(&config(&db, &[])).unwrap());
+        Self { url, client: client(), config: config(&db, &[]), db, native, running, watch }
     }
 
     /// Lets running answers end, and writes what is still to be written.
     pub async fn stop(self) {
-        let _ = self.stop.send(());
-        self.running.await.unwrap();
+        self.running.stop().await;
     }
 
     /// The edge's database, past the count of its statements.
     pub fn store(&self) -> Store {
-        Store::new(self.host.native.clone())
+        Store::new(self.native.clone())
+    }
+
+    /// Moves its clock.
+    pub fn advance_ms(&self, ms: i64) {
+        self.watch.advance_ms(ms);
+    }
+
+    /// The time by its clock.
+    pub fn now(&self) -> Timestamp {
+        self.native.now().plus_ms(self.watch.ahead_ms())
+    }
+
+    /// How many statements it has begun whose text holds `part`, such as `from api_keys`.
+    pub async fn statements(&self, part: &str) -> usize {
+        if Kind::chosen() == Kind::Native {
+            return self.watch.statements().iter().filter(|it| it.contains(part)).count();
+        }
+        let all: Vec<String> = self.get("/contract/statements").send().await.unwrap().json().await.unwrap();
+        all.iter().filter(|it| it.contains(part)).count()
     }
 
     /// A key that never expires.
@@ -92,7 +122,7 @@ impl TestEdge {
     pub async fn key_until(&self, expires_at: Option<Timestamp>) -> IssuedKey {
         let owner = auth::find_owner(&self.store(), OPERATOR).await.unwrap().unwrap();
         let new = keys::NewKey { org_id: owner.org_id, created_by: None, name: "test".to_owned(), expires_at };
-        let issued = keys::issue(&*self.host.native, &self.store(), new).await.unwrap();
+        let issued = keys::issue(&*self.native, &self.store(), new).await.unwrap();
         IssuedKey { id: issued.id, text: issued.key.expose_secret().to_owned() }
     }
 
@@ -102,15 +132,20 @@ impl TestEdge {
 
     /// A token with which one node may join.
     pub async fn invite(&self, valid_ms: i64) -> String {
-        nodes::invite(&*self.host.native, &self.store(), valid_ms).await.unwrap().expose_secret().to_owned()
+        nodes::invite(&*self.native, &self.store(), valid_ms).await.unwrap().expose_secret().to_owned()
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.url))
+        self.dated(self.client.get(format!("{}{path}", self.url)))
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.url))
+        self.dated(self.client.post(format!("{}{path}", self.url)))
+    }
+
+    /// Takes the clock to where the test cannot reach it otherwise.
+    fn dated(&self, request: RequestBuilder) -> RequestBuilder {
+        request.header(AHEAD_MS, self.watch.ahead_ms())
     }
 
     /// Asks for a chat completion with `key`, and reads the whole answer.
@@ -130,25 +165,20 @@ impl TestEdge {
         rows.into_iter().find(|it| it.request_id == wanted).unwrap()
     }
 
-    /// All rows, as soon as `enough` holds for them; they are read anew whenever this edge has run a statement.
+    /// All rows, as soon as `enough` holds for them.
     pub async fn usage_when(&self, enough: impl Fn(&[UsageRow]) -> bool) -> Vec<UsageRow> {
+        let mut changes = self.db.changes().await;
         let client = self.db.connect().await;
-        let mut ran = self.host.watch();
         let wait = async {
             loop {
                 let rows = usage::rows(&client).await;
                 if enough(&rows) {
                     return rows;
                 }
-                ran.changed().await.unwrap();
+                changes.next().await;
             }
         };
         timeout(PATIENCE, wait).await.expect("the rows are written soon")
-    }
-
-    /// The time by this edge's clock.
-    pub fn now(&self) -> Timestamp {
-        self.host.now()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The harness: what a test needs to see the programs from outside.
 //!
-//! Reading order: [`lasting`] is what all tests of a process share, [`database`] a real Postgres, [`host`] the native
-//! host with a clock that moves and statements that are counted, [`edge`] a served edge, [`answer`] what it says,
+//! Reading order: [`lasting`] is what all tests of a process share, [`database`] a real Postgres, [`host`] the hosts
+//! that can serve an edge, [`edge`] a served edge, [`answer`] what it says,
 //! [`double`] a server that does what a test says, [`node`] the real node as a process, [`scripted_node`]
 //! one that does what a test says, [`stack`] both together,
 //! [`signed`] what they say to each other, [`program`] `nest` itself, [`python`] the
@@ -26,7 +26,7 @@ pub use answer::{Answer, EventReader, events};
 pub use database::{PrivateDb, TestDb};
 pub use double::Double;
 pub use edge::{IssuedKey, PATIENCE, TestEdge};
-pub use host::TestHost;
+pub use host::Kind;
 pub use node::TestNode;
 pub use scripted_node::ScriptedNode;
 pub use signed::SignedCall;

@@ -1,7 +1,6 @@
 //! The real GPU node as a process that can be killed and started again, and the models that it serves.
 
 use crate::{PATIENCE, TestEdge, edge::client, lasting};
-use edge_core::nodes;
 use embedded::child::{Program, Tied};
 use gpu_node::models::{CATALOGUE, Options, Store, pull, shared_cache};
 use rustix::process::{Pid, Signal, kill_process};
@@ -113,17 +112,21 @@ fn log(dir: &Path) -> PathBuf {
 }
 
 /// The one node of `edge`, as soon as it has registered, at another address than `before`.
+///
+/// Its first heartbeat says that it has its answer: by then the edge, too, has done with the registration.
 async fn registered(edge: &TestEdge, dir: &Path, before: Option<&str>) -> (NodeId, String) {
-    let mut ran = edge.host.watch();
+    let mut changes = edge.db.changes().await;
+    let client = edge.db.connect().await;
+    let beating = "select id::text, base_url from gpu_nodes where heartbeat_at > registered_at";
     let wait = async {
         loop {
-            let known = nodes::list(&edge.store()).await.unwrap();
-            if let [node] = &known[..]
-                && Some(node.base_url.as_str()) != before
-            {
-                return (node.id, node.base_url.clone());
+            if let Some(row) = client.query_opt(beating, &[]).await.unwrap() {
+                let (id, base_url): (&str, String) = (row.get(0), row.get(1));
+                if Some(base_url.as_str()) != before {
+                    return (NodeId::from_uuid(id.parse().unwrap()), base_url);
+                }
             }
-            ran.changed().await.unwrap();
+            changes.next().await;
         }
     };
     match timeout(PATIENCE, wait).await {

@@ -50,8 +50,8 @@ pub(crate) fn check(command: &mut Command) -> Result<Outcome> {
     run(command).map(|()| Outcome::Passed(Counts::default()))
 }
 
-/// As [`run`], with the tests counted as they finish.
-pub(crate) fn test(command: &mut Command) -> Result<Outcome> {
+/// As [`run`], with the tests counted as they finish, and each line shown to `see`.
+pub(crate) fn test_lines(command: &mut Command, mut see: impl FnMut(&str)) -> Result<Outcome> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -62,6 +62,7 @@ pub(crate) fn test(command: &mut Command) -> Result<Outcome> {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
+        see(&line);
         counts = counts + Counts::from_line(&line).unwrap_or_default();
     }
     let status = child.wait()?;

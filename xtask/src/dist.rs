@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::cargo::{Project, check, run};
+use crate::cargo::{Project, run};
 use crate::counts::Counts;
 use crate::edge_tools::EdgeTools;
 use crate::report::Outcome;
@@ -30,6 +30,15 @@ impl Host {
             Self::Spin => "dist, Spin",
         }
     }
+}
+
+/// What the WASM hosts run in tests.
+pub(crate) struct Contract {
+    /// The folder of the Worker.
+    pub(crate) worker: PathBuf,
+    pub(crate) component: PathBuf,
+    /// The Node that runs workerd's runner.
+    pub(crate) node: PathBuf,
 }
 
 /// Most bytes that go over the wire, compressed as the platforms count them.
@@ -64,30 +73,62 @@ pub(crate) fn dry_run(project: &Project) -> Result<Outcome> {
 }
 
 fn worker(project: &Project) -> Result<Outcome> {
-    let tools = EdgeTools::ready(project)?;
-    let toolchain = wasm::toolchain(project, wasm::WORKERS)?;
-    let mut build = tools.worker_build(project, &["--profile", "edge", "--locked"])?;
-    // The target folder is the one of the other builds for WASM: what two compilers make does not mix.
-    build.env("CARGO_TARGET_DIR", project.root.join("target/wasm")).env("RUSTUP_TOOLCHAIN", toolchain);
-    run(&mut build)?;
+    build_worker(project, "build", &[])?;
     let dir = worker_dir(project);
     weigh(&[dir.join("index_bg.wasm"), dir.join("index.js")], WORKER_BYTES)
 }
 
 fn component(project: &Project) -> Result<Outcome> {
-    if !project.root.join("edge/spin").is_dir() {
-        return Ok(Outcome::NotRun("there is no edge/spin".to_owned()));
-    }
-    let mut build = wasm::cargo(project, "build", "edge-spin", wasm::SPIN)?;
-    check(build.args(["--profile", "edge", "--locked"]))?;
-    weigh(&[project.root.join("target/wasm/wasm32-wasip2/edge/edge_spin.wasm")], COMPONENT_BYTES)
+    weigh(&[component_file(project)?], COMPONENT_BYTES)
 }
 
-/// Prints what the files weigh together; errs above `limit` compressed bytes.
+/// Builds the Spin component, and says where it lies.
+pub(crate) fn component_file(project: &Project) -> Result<PathBuf> {
+    build_component(project, &[])
+}
+
+/// Builds both with the routes of the contract, for tests and not for deployment.
+pub(crate) fn contract(project: &Project) -> Result<Contract> {
+    const FEATURES: [&str; 2] = ["--features", "contract"];
+    // A folder below `target`, which worker-build wants to know from its crate's.
+    build_worker(project, "../../target/wasm/contract/worker", &FEATURES)?;
+    let built = build_component(project, &FEATURES)?;
+    let component = project.root.join("target/wasm/contract/edge_spin.wasm");
+    fs::copy(&built, &component).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(Contract {
+        worker: project.root.join("target/wasm/contract/worker"),
+        component,
+        node: EdgeTools::ready(project)?.node(),
+    })
+}
+
+fn build_worker(project: &Project, out: &str, features: &[&str]) -> Result<()> {
+    let tools = EdgeTools::ready(project)?;
+    let toolchain = wasm::toolchain(project, wasm::WORKERS)?;
+    let mut build = tools.worker_build(project, &["--profile", "edge", "--out-dir", out, ".", "--locked"])?;
+    // The target folder is the one of the other builds for WASM: what two compilers make does not mix.
+    build.env("CARGO_TARGET_DIR", project.root.join("target/wasm")).env("RUSTUP_TOOLCHAIN", toolchain);
+    run(build.args(features))
+}
+
+fn build_component(project: &Project, features: &[&str]) -> Result<PathBuf> {
+    let mut build = wasm::cargo(project, "build", "edge-spin", wasm::SPIN)?;
+    run(build.args(["--profile", "spin", "--locked"]).args(features))?;
+    Ok(project.root.join("target/wasm/wasm32-wasip2/spin/edge_spin.wasm"))
+}
+
+/// A text of the contract's routes, which run any SQL for anybody.
+const OF_THE_CONTRACT: &[u8] = b"contract_notes";
+
+/// Prints what the files weigh together; errs above `limit` compressed bytes, and if a build for tests is among them.
 fn weigh(files: &[PathBuf], limit: usize) -> Result<Outcome> {
     let (mut raw, mut compressed) = (0, 0);
     for file in files {
-        raw += fs::metadata(file).with_context(|| format!("{} was not built", file.display()))?.len();
+        let bytes = fs::read(file).with_context(|| format!("{} was not built", file.display()))?;
+        if bytes.windows(OF_THE_CONTRACT.len()).any(|it| it == OF_THE_CONTRACT) {
+            bail!("{} has the routes of the contract, which are for tests alone", file.display());
+        }
+        raw += bytes.len();
         compressed += gzipped(file)?;
     }
     println!("{raw} bytes, {compressed} gzipped; {limit} at most");

@@ -6,6 +6,7 @@ mod deny;
 mod dev;
 mod dist;
 mod edge_tools;
+mod hosts;
 mod report;
 mod suites;
 mod tidy;

@@ -21,6 +21,7 @@ pub(crate) enum Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
+    notes: String,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,11 @@ impl Report {
         self.rows.push(Row { name, outcome, took: start.elapsed() });
     }
 
+    /// Shows `text` before the table of steps.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes = text;
+    }
+
     /// Prints the table, and last the line that counts the tests.
     pub(crate) fn print(&self) -> ExitCode {
         print!("\n{}", self.text());
@@ -55,7 +61,10 @@ impl Report {
 
     fn text(&self) -> String {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
-        let mut text = String::new();
+        let mut text = self.notes.clone();
+        if !text.is_empty() {
+            text.push('\n');
+        }
         for Row { name, outcome, took } in &self.rows {
             let result = match outcome {
                 Outcome::Passed(Counts { passed: 0, .. }) => "ok".to_owned(),
@@ -94,7 +103,7 @@ mod tests {
 
     fn report(outcomes: Vec<(&'static str, Outcome)>) -> Report {
         let rows = outcomes.into_iter().map(|(name, outcome)| Row { name, outcome, took: Duration::from_millis(1200) });
-        Report { rows: rows.collect() }
+        Report { rows: rows.collect(), notes: String::new() }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use anyhow::bail;
 use crate::cargo::{Project, check, output, run};
 use crate::counts::Counts;
 use crate::edge_tools::EdgeTools;
+use crate::hosts::{Host, Table};
 use crate::report::{Outcome, Report};
 use crate::{deny, dist, tidy, wasm};
 
@@ -16,8 +17,10 @@ pub(crate) fn lint(project: &Project, report: &mut Report) {
         check(&mut project.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
     });
     report.run("clippy, wasm", || {
-        for package in ["edge-core", "edge-cloudflare"] {
-            let mut clippy = wasm::cargo(project, "clippy", package, wasm::WORKERS)?;
+        for (package, target) in
+            [("edge-core", wasm::WORKERS), ("edge-cloudflare", wasm::WORKERS), ("edge-spin", wasm::SPIN)]
+        {
+            let mut clippy = wasm::cargo(project, "clippy", package, target)?;
             run(clippy.args(["--locked", "--", "-D", "warnings"]))?;
         }
         Ok(Outcome::Passed(Counts::default()))
@@ -45,11 +48,24 @@ pub(crate) fn test(project: &Project, report: &mut Report) {
         }
         Ok(Outcome::Passed(Counts::default()))
     });
-    report.run("tests", || {
-        let mut command = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
-        crate::cargo::test(command.env("NEST_TEST_PYTHON", &python))
+    report.run("JavaScript", || {
+        let node = EdgeTools::ready(project)?.node();
+        check(project.command(node).args(["--test", "tests/workers/relay.test.mjs"]))
     });
-    wasm(project, report);
+    let mut contract = None;
+    report.run("build, wasm", || {
+        contract = Some(dist::contract(project)?);
+        Ok(Outcome::Passed(Counts::default()))
+    });
+    let mut table = Table::default();
+    report.run("tests", || table.native(project, &python, contract.as_ref()));
+    for (name, host) in [("tests, Workers", Host::Cloudflare), ("tests, Spin", Host::Spin)] {
+        report.run(name, || match &contract {
+            Some(contract) => table.on(project, host, &python, contract),
+            None => bail!("what it runs could not be built"),
+        });
+    }
+    report.note(table.text());
 }
 
 pub(crate) fn tidy(project: &Project, report: &mut Report) {
@@ -78,12 +94,8 @@ pub(crate) fn dist(project: &Project, hosts: &[dist::Host], report: &mut Report)
     }
 }
 
-/// Whether the Worker's JavaScript does what it says, and Cloudflare's own tool takes what was built.
+/// Whether Cloudflare's own tool takes what was built.
 pub(crate) fn wrangler(project: &Project, report: &mut Report) {
-    report.run("JavaScript", || {
-        let node = EdgeTools::ready(project)?.node();
-        check(project.command(node).args(["--test", "tests/workers/relay.test.mjs"]))
-    });
     report.run("wrangler", || dist::dry_run(project));
 }
 

@@ -38,6 +38,10 @@ pub(crate) fn works(tool: &Path, version: &str) -> bool {
 pub(crate) fn compiled(project: &Project, package: &str, name: &str, version: &str, dir: &Path) -> Result<PathBuf> {
     println!("compiling {package} {version}, once");
     let mut install = project.cargo(&["install", "--quiet", "--locked", "--root"]);
+    // A tool that runs for seconds is not worth minutes of optimising.
+    for (setting, value) in [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16"), ("DEBUG", "false")] {
+        install.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
+    }
     run(install.arg(dir).args(["--bin", name]).arg(format!("{package}@={version}")))?;
     Ok(dir.join("bin").join(name))
 }

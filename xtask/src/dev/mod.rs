@@ -1,6 +1,7 @@
 //! `cargo xtask dev`: the edge on another host, beside a running `nest dev` whose Postgres, node and upstream it uses.
 
 mod cloudflare;
+mod spin;
 mod state;
 
 use std::io::{Read, Write};
@@ -22,8 +23,9 @@ use state::{NestDev, Record};
 pub(crate) struct Args {
     /// Where the edge runs.
     host: Host,
-    #[arg(long, default_value_t = 8789)]
-    port: u16,
+    /// Where it listens: 8789 for cloudflare, 8790 for spin, unless given.
+    #[arg(long)]
+    port: Option<u16>,
     /// The folder of `nest dev`.
     #[arg(long, default_value = ".nest")]
     state_dir: PathBuf,
@@ -33,6 +35,8 @@ pub(crate) struct Args {
 enum Host {
     /// workerd, as `wrangler dev` runs it.
     Cloudflare,
+    /// `spin up`, or the project's own test host where there is no `spin`.
+    Spin,
 }
 
 /// What `nest status` exits with when nothing runs.
@@ -65,14 +69,19 @@ pub(crate) fn run(project: &Project, args: &Args) -> ExitCode {
 fn serve(project: &Project, args: &Args, nest: &NestDev) -> Result<()> {
     // From here on an interrupt is a word to this loop, so that nothing is left behind.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let (name, mut command) = match args.host {
-        Host::Cloudflare => ("cloudflare", cloudflare::command(project, args.port, nest)?),
+    let (name, port) = match args.host {
+        Host::Cloudflare => ("cloudflare", args.port.unwrap_or(8789)),
+        Host::Spin => ("spin", args.port.unwrap_or(8790)),
     };
-    if TcpStream::connect((Ipv4Addr::LOCALHOST, args.port)).is_ok() {
-        bail!("port {} is taken: stop what listens there, or choose another with --port", args.port);
+    if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        bail!("port {port} is taken: stop what listens there, or choose another with --port");
     }
+    let mut command = match args.host {
+        Host::Cloudflare => cloudflare::command(project, port, nest)?,
+        Host::Spin => spin::command(project, port, nest)?,
+    };
     let mut edge = Edge::start(&mut command)?;
-    let record = Record::new(nest, name, args.port, edge.child.id());
+    let record = Record::new(nest, name, port, edge.child.id());
     let started = Instant::now();
     let mut ready = false;
     loop {
@@ -83,7 +92,7 @@ fn serve(project: &Project, args: &Args, nest: &NestDev) -> Result<()> {
         if let Some(status) = edge.child.try_wait()? {
             bail!("the edge ended by itself ({status})");
         }
-        if !ready && answers(args.port, "/readyz") {
+        if !ready && answers(port, "/readyz") {
             ready = true;
             record.write()?;
             println!("\n{}", record.banner(started.elapsed()));

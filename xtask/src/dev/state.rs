@@ -9,6 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+/// The only key that the stand-in for Groq takes: `API_KEY` in embedded/src/groq/mod.rs.
+const STAND_IN_KEY: &str = "gsk_fake_key_for_local_runs";
+
+/// The chat model that `nest dev` gives its node.
+const NODE_CHAT_MODEL: &str = "smollm2-135m-instruct";
+
 /// A `nest dev` that is ready.
 pub(crate) struct NestDev {
     pub(crate) folder: PathBuf,
@@ -32,6 +38,15 @@ impl NestDev {
     /// A text of `status.json`.
     pub(crate) fn status(&self, name: &str) -> Option<&str> {
         self.status[name].as_str()
+    }
+
+    /// The upstream that it uses, and the key for it: its stand-in, else what the environment names.
+    pub(crate) fn upstream(&self) -> (Option<String>, String) {
+        if let Some(stand_in) = self.status("fake_groq") {
+            return (Some(stand_in.to_owned()), STAND_IN_KEY.to_owned());
+        }
+        let set = |name| std::env::var(name).ok().filter(|it| !it.is_empty());
+        (set("OPENAI_BASE_URL"), set("GROQ_API_KEY").or_else(|| set("GROK_API_KEY")).unwrap_or_default())
     }
 
     /// A secret of this machine's stack.
@@ -64,13 +79,22 @@ impl Record {
     pub(crate) fn banner(&self, took: Duration) -> String {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (edge, host) = (text(&self.status["edge"]), text(&self.status["host"]));
-        let (key, model) = (text(&self.status["demo"]["api_key"]), text(&self.status["models"][0]));
+        let (key, model) = (text(&self.status["demo"]["api_key"]), self.chat_model());
         let body =
             json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "Why is the sky blue?"}]});
         let took = took.as_secs_f64();
         format!(
             "  The edge runs on {host} ({took:.1} s): {edge}/v1\n\n  Try it:\n\ncurl -N {edge}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'\n\n  Ctrl-C stops it; `nest dev` goes on.\n"
         )
+    }
+}
+
+impl Record {
+    /// The model to show: the node's own, since it is a real one; without a node the last of the upstream's.
+    fn chat_model(&self) -> &str {
+        let models = self.status["models"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ours = models.iter().find(|it| *it == NODE_CHAT_MODEL).or(models.last());
+        ours.and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -107,13 +131,16 @@ mod tests {
 
     #[test]
     fn the_record_keeps_what_is_shared_and_names_its_own_edge() {
-        let status = json!({"ready": true, "host": "native", "edge": "http://127.0.0.1:8787", "node": "n", "models": ["m"],
+        let status = json!({"ready": true, "host": "native", "edge": "http://127.0.0.1:8787", "node": "n",
+            "models": ["all-minilm-l6-v2", "smollm2-135m-instruct", "other"],
             "demo": {"api_key": "k"}, "pids": {"dev": 1, "postgres": 2}});
         let record = Record::new(&nest(status), "cloudflare", 8789, 7);
         assert_eq!(record.status["host"], "cloudflare");
         assert_eq!(record.status["edge"], "http://127.0.0.1:8789");
         assert_eq!(record.status["node"], "n");
         assert_eq!(record.status["pids"]["edge"], 7);
-        assert!(record.banner(Duration::ZERO).contains(r#"Bearer k' -H 'Content-Type: application/json' -d '{"#));
+        let banner = record.banner(Duration::ZERO);
+        assert!(banner.contains(r#"Bearer k' -H 'Content-Type: application/json' -d '{"#), "{banner}");
+        assert!(banner.contains("smollm2-135m-instruct"), "{banner}");
     }
 }
