@@ -87,7 +87,7 @@ impl Edge {
     /// Does what is due by the clock. To be called once a minute, by any number of edges.
     pub async fn tick(&self, host: Arc<dyn Host>) {
         let app = self.app(host);
-        usage::flush(&app).await;
+        usage::catch_up(&app).await;
         nodes::sweep(&app).await;
     }
 

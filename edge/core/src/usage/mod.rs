@@ -110,6 +110,11 @@ pub(crate) fn record(app: &App, record: Record) {
     app.host.defer(Box::pin(async move { writer::write(&task, record).await }));
 }
 
+/// Writes what an outage has left, a batch at a time.
+pub(crate) async fn catch_up(app: &App) {
+    writer::catch_up(app).await;
+}
+
 /// Writes what is still pending.
 pub(crate) async fn flush(app: &App) {
     writer::flush(app).await;
