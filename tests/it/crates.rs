@@ -1,10 +1,11 @@
 //! Crates that read a clock or draw randomness, run inside the host and checked from outside by the same crates here.
 
+use crate::NEST;
 use argon2::{Argon2, PasswordVerifier as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jwt_simple::prelude::{Ed25519PublicKey, EdDSAPublicKeyLike as _, NoCustomClaims, VerificationOptions};
 use nest_contract::Smoke;
-use nest_tests::TestEdge;
+use nest_tests::{TestEdge, lasting, program::Nest};
 use serde_json::json;
 use sha2::Sha256;
 use std::{
@@ -80,13 +81,22 @@ async fn stripe_s_signature_is_checked_by_the_host_s_clock() {
 #[tokio::test]
 async fn what_is_logged_is_a_line_of_json_each() {
     let edge = TestEdge::start(&[]).await;
+    let Some(log) = edge.running.log().map(Path::to_owned) else { return natively(&edge).await };
     smoke(&edge, &signature(0), "canary-4711").await;
-    // Natively that is the test's own process, which has no log.
-    let Some(log) = edge.running.log().map(Path::to_owned) else { return };
     edge.stop().await;
     let text = fs::read_to_string(log).unwrap();
     let line = text.lines().find(|it| it.contains("canary-4711")).unwrap_or_else(|| panic!("nothing in {text}"));
     let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     assert_eq!((&line["level"], &line["word"]), (&json!("ERROR"), &json!("canary-4711")));
     assert!(!text.contains("whsec_contract"), "a secret is logged");
+}
+
+/// The test's own process has no log; the program has.
+async fn natively(edge: &TestEdge) {
+    let serve = Nest::new(NEST, &lasting::folder("serve"), "serve").env("DATABASE_URL", edge.db.url());
+    let serve = serve.env("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz").env("PORT", "0");
+    let line = serve.env("APP_ENV", "production").start().line().await.expect("it says where it listens");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    assert_eq!(line["level"], "INFO");
+    assert!(line["message"].as_str().unwrap().contains("the edge listens on http://"), "{line}");
 }

@@ -1,5 +1,6 @@
 //! The contract that every host must pass, asked through the routes of `nest-contract`.
 
+use crate::NEST;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -11,7 +12,9 @@ use edge_core::sql::Value;
 use embedded::groq::{API_KEY, FakeGroq, Fault, Outcome};
 use futures_util::{FutureExt as _, future::join_all};
 use nest_contract::{ANSWER, Clock, FAILURE, IDLE_MS, NOTE, Query, URL, Wire};
-use nest_tests::{Answer, Double, EventReader, Kind, PATIENCE, TestDb, TestEdge, double::nowhere};
+use nest_tests::{
+    Answer, Double, EventReader, Kind, PATIENCE, TestDb, TestEdge, double::nowhere, lasting, program::Nest,
+};
 use reqwest::RequestBuilder;
 use serde_json::json;
 use std::{
@@ -318,11 +321,16 @@ async fn files_are_served_where_the_router_has_no_route() {
 
 #[tokio::test]
 async fn an_edge_whose_settings_are_wrong_says_so_to_its_operator_alone() {
-    // Natively a program with such settings does not start.
+    let wrong = [("APP_ENV", "canary-environment"), ("SECRET_KEY", "canary-secret")];
     if Kind::chosen() == Kind::Native {
+        let serve = Nest::new(NEST, &lasting::folder("serve"), "serve");
+        let ran = wrong.into_iter().fold(serve, |serve, (name, value)| serve.env(name, value)).run().await;
+        assert_ne!(ran.code, 0, "a program with such settings does not start");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(said.contains("APP_ENV") && said.contains("SECRET_KEY") && !said.contains("canary"), "{said}");
         return;
     }
-    let edge = TestEdge::raw(&[("APP_ENV", "canary-environment"), ("SECRET_KEY", "canary-secret")]).await;
+    let edge = TestEdge::raw(&wrong).await;
     for path in ["/healthz", "/readyz", "/v1/models"] {
         let answer = Answer::read(edge.get(path).send().await.unwrap()).await;
         assert_eq!(

@@ -71,18 +71,20 @@ impl TestEdge {
 
     /// An edge on `db`.
     pub async fn on(db: &TestDb, settings: &[(&str, &str)]) -> Self {
-        let watch = Arc::new(Watch::default());
-        let (running, url) = Running::start(db, settings, watch.clone()).await;
-        let native = Arc::new(Native::new(&config(db, &[])).unwrap());
-        Self { url, db: db.clone(), client: client(), config: config(db, settings), native, running, watch }
+        Self::with(db, settings, config(db, settings)).await
     }
 
     /// An edge with settings that are wrong, which only a WASM host can be started with.
     pub async fn raw(wrong: &[(&str, &str)]) -> Self {
-        let (db, watch) = (TestDb::migrated().await, Arc::new(Watch::default()));
-        let (running, url) = Running::start(&db, wrong, watch.clone()).await;
-        let native = Arc::new(Native::new(&config(&db, &[])).unwrap());
-        Self { url, client: client(), config: config(&db, &[]), db, native, running, watch }
+        let db = TestDb::migrated().await;
+        Self::with(&db, wrong, config(&db, &[])).await
+    }
+
+    async fn with(db: &TestDb, settings: &[(&str, &str)], config: Config) -> Self {
+        let watch = Arc::new(Watch::default());
+        let (running, url) = Running::start(db, settings, watch.clone()).await;
+        let native = Arc::new(Native::new(&self::config(db, &[])).unwrap());
+        Self { url, db: db.clone(), client: client(), config, native, running, watch }
     }
 
     /// Lets running answers end, and writes what is still to be written.
