@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// Reach the database.
     #[command(subcommand)]
     Db(Db),
-    /// Make operators.
+    /// Do what operators do: people, organisations, OAuth clients, the audit log, encryption keys.
     #[command(subcommand)]
     Admin(Admin),
     /// Make, list and revoke API keys.
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     /// Show or check the settings.
     #[command(subcommand)]
     Config(Config),
+    /// Print openapi.json, which says what the API takes and gives.
+    Openapi,
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page.
@@ -126,17 +128,98 @@ pub(crate) enum Db {
 
 #[derive(Subcommand)]
 pub(crate) enum Admin {
-    /// Make an operator with an organisation.
+    /// Make an operator with an organisation, and show once a link that sets their password.
     Create {
         #[arg(long)]
         email: String,
         /// Name of the organisation.
         #[arg(long, default_value = "Operators")]
         org: String,
-        /// The password; else read from NEST_ADMIN_PASSWORD, else one is made and shown once.
+        /// The password, for scripts; else read from NEST_ADMIN_PASSWORD, else there is the link.
         #[arg(long, env = "NEST_ADMIN_PASSWORD", hide_env_values = true)]
         password: Option<secrecy::SecretString>,
     },
+    /// Find, show, suspend and restore people, and end their sessions.
+    #[command(subcommand)]
+    Users(crate::admin::Users),
+    /// Say who runs the platform, and change it.
+    #[command(subcommand)]
+    Operators(crate::admin::Operators),
+    /// Find, suspend and restore organisations.
+    #[command(subcommand)]
+    Orgs(crate::admin::Orgs),
+    /// Read the audit log, and verify that nobody changed it.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// See to the keys that secrets at rest are sealed with.
+    #[command(subcommand)]
+    Encryption(Encryption),
+    /// Make, list and revoke the platform's own OAuth clients, which may introspect every token.
+    #[command(subcommand)]
+    Client(AdminClient),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Audit {
+    /// Walk the whole chain, and tell every entry that was edited, removed, inserted or moved. Ends with 1 if any was.
+    Verify {
+        /// Compare with anchors that were kept elsewhere: lines of the edges' log, or what AUDIT_ANCHOR_URL was sent.
+        #[arg(long, value_name = "FILE")]
+        anchors: Option<PathBuf>,
+    },
+    /// List the latest entries.
+    Ls(AuditLs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AuditLs {
+    /// Of one organisation.
+    #[arg(long)]
+    pub(crate) org: Option<shared::id::OrgId>,
+    /// By the id of who acted.
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Of one action, such as `auth.login`, or of one kind, such as `auth`.
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// By the id of what was acted upon.
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Only entries before this id: the last one of the page before.
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<i64>,
+    /// How many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=200))]
+    pub(crate) limit: i64,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Encryption {
+    /// Count the sealed values by the key that wraps them.
+    Status,
+    /// Wrap every value with the first key of ENCRYPTION_KEYS, while edges run. May be broken off and run again.
+    Rotate,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AdminClient {
+    /// Make a client; its secret is shown once.
+    Create {
+        #[arg(long, value_parser = client_name)]
+        name: String,
+        /// Permissions that its own tokens may have, space-separated; none unless given.
+        #[arg(long, default_value = "")]
+        scope: shared::permission::Permissions,
+    },
+    /// List them.
+    Ls,
+    /// End a client, and with it its tokens.
+    Revoke { id: shared::id::ClientId },
+}
+
+fn client_name(text: &str) -> Result<String, String> {
+    let chars = text.trim().chars().count();
+    if (1..=200).contains(&chars) { Ok(text.trim().to_owned()) } else { Err("1 to 200 characters".to_owned()) }
 }
 
 #[derive(Subcommand)]

@@ -7,7 +7,7 @@ use crate::{
     state::StateDir,
 };
 use anyhow::Context as _;
-use edge_core::{Config, Store, config::database_url_alone};
+use edge_core::{Config, Store, config::database_url_alone, seal::Keyring};
 use edge_native::Native;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{path::Path, sync::Arc};
@@ -17,10 +17,26 @@ use tokio_postgres::config::Host;
 pub(crate) struct Database {
     pub(crate) host: Arc<Native>,
     pub(crate) store: Store,
+    /// Where people reach the edge.
+    pub(crate) public_url: String,
 }
 
 /// Connects, and checks that the schema is this version's.
 pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Database> {
+    Ok(connect(settings).await?.0)
+}
+
+/// The same, with the keys that secrets at rest are sealed with.
+pub(crate) async fn open_with_keys(settings: &Settings) -> anyhow::Result<(Database, Keyring)> {
+    if ["SECRET_KEY", "ENCRYPTION_KEYS"].iter().all(|name| settings.get(name).is_none()) {
+        let hint = "this needs the keys of the edges: set SECRET_KEY, and ENCRYPTION_KEYS if they have it";
+        return Err(Failure::NotReady(hint.to_owned()).into());
+    }
+    let (database, config) = connect(settings).await?;
+    Ok((database, config.keyring))
+}
+
+async fn connect(settings: &Settings) -> anyhow::Result<(Database, Config)> {
     let url = url(settings)?;
     // No command signs calls to nodes; whoever runs one on a bare database need not have the root secret.
     let lookup = |name: &str| match name {
@@ -31,7 +47,8 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Database> {
     let config = Config::load(&lookup)?;
     migrations::check(&url).await.map_err(not_ready)?;
     let host = Arc::new(Native::new(&config)?);
-    Ok(Database { store: Store::new(host.clone()), host })
+    let database = Database { store: Store::new(host.clone()), host, public_url: config.public_url.clone() };
+    Ok((database, config))
 }
 
 /// The database's address.

@@ -2,10 +2,12 @@
 
 mod admin;
 mod args;
+mod audit;
 mod config;
 mod database;
 mod dev;
 mod doctor;
+mod encryption;
 mod keys;
 mod logs;
 mod migrate;
@@ -52,6 +54,10 @@ fn run(command: Command, state_dir: &Path, settings: &Settings, report: Report) 
         Command::Models(verb) => on_runtime(models::run(verb, settings, state_dir, report)),
         Command::Usage(usage) => on_runtime(usage::run(usage, settings, report)),
         Command::Config(verb) => config::run(&verb, settings, report),
+        Command::Openapi => {
+            print!("{}", edge_core::document::json());
+            Ok(())
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "nest", &mut std::io::stdout());
             Ok(())

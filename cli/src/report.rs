@@ -75,3 +75,8 @@ pub(crate) fn time(at: shared::time::Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0)
         .map_or_else(|_| at.0.to_string(), |it| it.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
+
+/// What people sent must not speak to the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
+}

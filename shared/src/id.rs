@@ -47,6 +47,14 @@ macro_rules! ids {
             }
         }
 
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                crate::schema::text(concat!("^", $prefix, "_[0-9a-f]{32}$"))
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
@@ -80,6 +88,18 @@ ids! {
     NodeId = "node";
     /// A single-use permission to join as a GPU node.
     InviteId = "invite";
+    /// A log-in and everything that acts by it, until it ends.
+    SessionId = "sess";
+    /// A program that was registered to get tokens in its own name (OAuth 2.0).
+    ClientId = "client";
+    /// An invitation into an organisation.
+    InvitationId = "invitation";
+    /// A role that an organisation made for itself.
+    RoleId = "role";
+    /// A passkey, as its owner's list names it.
+    PasskeyId = "passkey";
+    /// A mail, which keeps its id however often it is tried.
+    MailId = "mail";
     /// One call, from its arrival at the edge to its row in `usage`.
     RequestId = "req";
 }

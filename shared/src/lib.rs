@@ -6,6 +6,8 @@
 pub mod id;
 pub mod node;
 pub mod openai;
+pub mod permission;
+mod schema;
 pub mod setting;
 pub mod time;
 pub mod usage;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Token counts of one call, in OpenAI's wire shape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
     #[serde(default)]
@@ -23,7 +23,7 @@ pub struct Usage {
 }
 
 /// Breakdown of the prompt's tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PromptDetails {
     /// Tokens served from a prefix cache.
     #[serde(default)]
@@ -31,7 +31,7 @@ pub struct PromptDetails {
 }
 
 /// Breakdown of the completion's tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CompletionDetails {
     /// Tokens that the model spent on thinking.
     #[serde(default)]

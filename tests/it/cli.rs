@@ -81,6 +81,46 @@ async fn an_operator_is_made_once_and_their_organisation_must_be_named_where_the
     assert_eq!(nest(&db, &format!("keys create --name x --org {org} --json")).await.json()["org"], made["org"]);
 }
 
+/// Checklist 14: a fresh database has nobody in it; the first operator sets a password by a link that is shown once, works
+/// once, and within an hour.
+#[tokio::test]
+async fn there_is_no_account_until_one_is_made_and_then_a_link_sets_its_password() {
+    let db = TestDb::empty().await;
+    nest(&db, "migrate up").await.ok();
+    let client = db.connect().await;
+    let people = async || client.query_one("select count(*) from users", &[]).await.unwrap().get::<_, i64>(0);
+    assert_eq!(people().await, 0);
+
+    let edge = TestEdge::on(&db, &[]).await;
+    let set = async |token: &str, password: &str| {
+        let body = serde_json::json!({ "token": token, "password": password });
+        Answer::read(edge.post("/api/v1/auth/password/reset").json(&body).send().await.unwrap()).await
+    };
+    let shown = nest(&db, "admin create --email root@example.com").await;
+    let token = shown.ok().split_once("/account.html#reset=").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    assert_eq!(people().await, 1);
+    assert_eq!(set(&token, "short").await.code(), "password_refused");
+    assert_eq!(set(&token, "kxo94 plm22 vbb17").await.status, 200);
+    assert_eq!(set(&token, "wq0 zz4 trombone 88").await.code(), "invalid_one_time_token");
+    assert_eq!(edge.try_log_in("root@example.com", "kxo94 plm22 vbb17").await.status, 200);
+    let stored = client.query_one("select count(*) from mailed_tokens where used_at is null", &[]).await.unwrap();
+    assert_eq!(stored.get::<_, i64>(0), 0);
+
+    let late = nest(&db, "admin create --email late@example.com --json").await.json();
+    assert!(late.get("password").is_none(), "{late}");
+    let lives_ms = late["expires_at"].as_i64().unwrap() - edge.now().0;
+    assert!((1..=3_600_000).contains(&lives_ms), "{lives_ms}");
+    edge.advance_ms(3_600_000);
+    assert_eq!(set(late["token"].as_str().unwrap(), "kxo94 plm22 vbb17").await.code(), "invalid_one_time_token");
+    let acts = "select count(*) from audit_log where action = 'auth.operator_created' and actor_kind = 'operator'";
+    assert_eq!(client.query_one(acts, &[]).await.unwrap().get::<_, i64>(0), 2);
+
+    let weak = nest(&db, "admin create --email weak@example.com --password password1234567").await;
+    assert!(weak.code == 1 && weak.stderr.contains("password"), "{weak:?}");
+    nest(&db, "admin create --email known@example.com --password kxo94-plm22-vbb17").await.ok();
+    assert_eq!(edge.try_log_in("known@example.com", "kxo94-plm22-vbb17").await.status, 200);
+}
+
 #[tokio::test]
 async fn the_schema_is_shown_and_brought_up_to_date() {
     let db = TestDb::empty().await;

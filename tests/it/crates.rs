@@ -95,7 +95,9 @@ async fn what_is_logged_is_a_line_of_json_each() {
 async fn natively(edge: &TestEdge) {
     let serve = Nest::new(NEST, &lasting::folder("serve"), "serve").env("DATABASE_URL", edge.db.url());
     let serve = serve.env("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz").env("PORT", "0");
-    let line = serve.env("APP_ENV", "production").start().line().await.expect("it says where it listens");
+    let serve = serve.env("PUBLIC_URL", "https://nest.example").env("RESEND_API_KEY", "re_1");
+    let serve = serve.env("MAIL_FROM", "no-reply@nest.example").env("APP_ENV", "production");
+    let line = serve.start().line().await.expect("it says where it listens");
     let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
     assert_eq!(line["level"], "INFO");
     assert!(line["message"].as_str().unwrap().contains("the edge listens on http://"), "{line}");

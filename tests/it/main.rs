@@ -8,23 +8,46 @@ macro_rules! snapshot {
     };
 }
 
+mod accounts;
+mod admin;
+mod admin_cli;
+mod audit;
+mod audit_chain;
 mod chat;
 mod cli;
+mod clock;
 mod config;
+mod crash;
 mod crates;
 mod dev;
 mod embeddings;
+mod encryption;
 mod errors;
+mod foreign;
 mod gpu_node;
 mod host;
 mod hostile_upstream;
 mod keys;
 mod limits;
+mod login_flood;
+mod logins;
+mod mail;
 mod memory;
+mod mfa;
 mod nodes;
+mod oauth;
+mod oidc;
 mod openai_python;
+mod openapi;
+mod orgs;
+mod passkeys;
+mod permissions;
 mod schema;
+mod sessions;
+mod smtp;
 mod sql;
+mod step_up;
+mod tokens;
 mod upstream;
 mod usage;
 

@@ -11,7 +11,7 @@ use nest_tests::TestEdge;
 
 /// The statements that look a key up.
 async fn lookups(edge: &TestEdge) -> usize {
-    edge.statements("from api_keys where id").await
+    edge.statements("where key.id =").await
 }
 
 #[tokio::test]

@@ -33,9 +33,11 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}: {:?}", self.status, self.body))
     }
 
-    /// The stable code of an error in OpenAI's shape.
+    /// The stable code of an error, in OpenAI's shape or in that of a problem document.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+        let body = self.json();
+        let code = body["error"]["code"].as_str().or(body["code"].as_str());
+        code.unwrap_or_default().to_owned()
     }
 
     /// The `data` of every event.
@@ -46,6 +48,19 @@ impl Answer {
     pub fn request_id(&self) -> RequestId {
         request_id(&self.headers)
     }
+}
+
+/// Asks again while the edge says that it cannot do this now, as an honest client does: on a busy machine its database
+/// may be out of reach for a moment. A few times only.
+pub async fn unless_busy(ask: impl AsyncFn() -> Answer) -> Answer {
+    let mut answer = ask().await;
+    for _ in 0..5 {
+        if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+            break;
+        }
+        answer = ask().await;
+    }
+    answer
 }
 
 /// The id under which an answer's call is recorded.

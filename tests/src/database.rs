@@ -1,7 +1,7 @@
 //! Real Postgres: one throwaway cluster a test process, one database a test.
 
 use crate::{
-    edge::{OPERATOR, config},
+    edge::{OPERATOR, PASSWORD, config},
     lasting,
 };
 use edge_core::{Host, Store, auth};
@@ -100,7 +100,9 @@ const WATCH: &str = "
     create function tell() returns trigger language plpgsql as
         $$ begin notify changed; return null; end $$;
     create trigger tell after insert on contract_notes for each statement execute function tell();
+    create trigger tell after insert or update on mail_outbox for each statement execute function tell();
     create trigger tell after insert on usage for each statement execute function tell();
+    create trigger tell after update on audit_log for each statement execute function tell();
     create trigger tell after insert or update on gpu_nodes for each statement execute function tell();";
 
 const TEMPLATE: &str = "template_nest";
@@ -160,12 +162,11 @@ async fn prepare(db: &TestDb) {
     db.connect().await.batch_execute(WATCH).await.unwrap();
     let host: Arc<dyn Host> = Arc::new(Native::new(&config(db, &[])).unwrap());
     let store = Store::new(host.clone());
-    let operator = auth::NewOperator {
-        email: OPERATOR.to_owned(),
-        password: "correct horse battery".into(),
-        org_name: "Tests".to_owned(),
-    };
+    let operator =
+        auth::NewOperator { email: OPERATOR.to_owned(), password: PASSWORD.into(), org_name: "Tests".to_owned() };
     auth::create_operator(&*host, &store, operator).await.unwrap();
+    // A test counts the entries of its own acts.
+    db.connect().await.batch_execute("truncate audit_log restart identity").await.unwrap();
 }
 
 fn options(dir: &Path) -> Options {

@@ -5,9 +5,9 @@ use crate::{
     host::{Kind, Running, Settings},
     usage::{self, UsageRow},
 };
-use edge_core::{Config, Host as _, Store, auth, keys, nodes};
+use edge_core::{Config, Edge, Host, Store, auth, keys, nodes};
 use edge_native::Native;
-use nest_contract::{AHEAD_MS, Watch};
+use nest_contract::{AHEAD_MS, Watch, Watched};
 use reqwest::{Client, RequestBuilder, redirect::Policy};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -20,6 +20,9 @@ use tokio::time::timeout;
 
 /// Who owns everything in a test's database.
 pub const OPERATOR: &str = "operator@example.com";
+
+/// The password of every account that a test makes past sign-up.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// Longest wait for an event that is sure to come; only a broken test meets it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,6 +40,19 @@ pub struct TestEdge {
     pub running: Running,
     /// Its clock, and natively its statements.
     watch: Arc<Watch>,
+    settings: Vec<(String, String)>,
+}
+
+/// An edge that listens to nobody and does what is due by the clock, on another one's database and by its clock.
+pub struct Ticker {
+    edge: Edge,
+    host: Arc<dyn Host>,
+}
+
+impl Ticker {
+    pub async fn tick(&self) {
+        self.edge.tick(self.host.clone()).await;
+    }
 }
 
 /// A key, and its text.
@@ -53,6 +69,8 @@ pub fn settings(db: &TestDb, more: &[(&str, &str)]) -> Settings {
         ("PORT", "0"),
         // Most tests have no upstream; those that have set it.
         ("OPENAI_BASE_URL", "http://127.0.0.1:9/openai/v1"),
+        // All of a test's people call from one address; tests of this limit set it.
+        ("LOGIN_TRIES_PER_ADDRESS", "1000000"),
     ];
     base.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -84,7 +102,8 @@ impl TestEdge {
         let watch = Arc::new(Watch::default());
         let (running, url) = Running::start(db, settings, watch.clone()).await;
         let native = Arc::new(Native::new(&self::config(db, &[])).unwrap());
-        Self { url, db: db.clone(), client: client(), config, native, running, watch }
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { url, db: db.clone(), client: client(), config, native, running, watch, settings }
     }
 
     /// Lets running answers end, and writes what is still to be written.
@@ -105,6 +124,19 @@ impl TestEdge {
     /// The time by its clock.
     pub fn now(&self) -> Timestamp {
         self.native.now().plus_ms(self.watch.ahead_ms())
+    }
+
+    /// What is due by the clock, once. It is done here, since the clocks of hosts ring by themselves, or not at all.
+    pub async fn tick(&self) {
+        self.ticker().tick().await;
+    }
+
+    /// An edge with the same settings, for what is due by the clock.
+    pub fn ticker(&self) -> Ticker {
+        let settings: Vec<_> = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let config = config(&self.db, &settings);
+        let native = Arc::new(Native::new(&config).unwrap());
+        Ticker { edge: Edge::new(config), host: Arc::new(Watched::new(native, self.watch.clone())) }
     }
 
     /// How many statements it has begun whose text holds `part`, such as `from api_keys`.
@@ -143,6 +175,10 @@ impl TestEdge {
 
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.dated(self.client.post(format!("{}{path}", self.url)))
+    }
+
+    pub fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+        self.dated(self.client.request(method, format!("{}{path}", self.url)))
     }
 
     /// Takes the clock to where the test cannot reach it otherwise.

@@ -1,17 +1,17 @@
-//! The official client, in the Python environment that `python.sh` makes.
+//! Clients and checks in Python, in the environment that `python.sh` makes.
 
-use std::{path::PathBuf, process::Stdio};
+use crate::script::{Language, Script};
+use std::process::Stdio;
 use tokio::{process::Command, sync::OnceCell};
 
-/// Runs a script of `tests/python` against an edge, and gives what it prints; it fails when the script does.
-pub async fn run(script: &str, edge_url: &str, api_key: &str) -> String {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
-    let mut command = Command::new(interpreter().await);
-    command.arg(&script).env("OPENAI_BASE_URL", format!("{edge_url}/v1")).env("OPENAI_API_KEY", api_key);
-    let output = command.stdin(Stdio::null()).output().await.unwrap();
-    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}: {}\n{stdout}\n{stderr}", script.display(), output.status);
-    stdout
+/// A script of `tests/python`.
+pub fn script(name: &str) -> Script {
+    Script::new(Language::Python, name)
+}
+
+/// The official client of OpenAI, by a script of `tests/python`, against an edge.
+pub fn openai(name: &str, edge_url: &str, api_key: &str) -> Script {
+    script(name).env("OPENAI_BASE_URL", &format!("{edge_url}/v1")).env("OPENAI_API_KEY", api_key)
 }
 
 /// `NEST_TEST_PYTHON`, or what `python.sh` makes.

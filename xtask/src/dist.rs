@@ -37,12 +37,10 @@ pub(crate) struct Contract {
     /// The folder of the Worker.
     pub(crate) worker: PathBuf,
     pub(crate) component: PathBuf,
-    /// The Node that runs workerd's runner.
-    pub(crate) node: PathBuf,
 }
 
 /// Most bytes that go over the wire, compressed as the platforms count them.
-const WORKER_BYTES: usize = 900_000;
+const WORKER_BYTES: usize = 1_400_000;
 const COMPONENT_BYTES: usize = 1_500_000;
 
 /// Set for programs that would build again what was built a moment ago.
@@ -95,11 +93,7 @@ pub(crate) fn contract(project: &Project) -> Result<Contract> {
     let built = build_component(project, &FEATURES)?;
     let component = project.root.join("target/wasm/contract/edge_spin.wasm");
     fs::copy(&built, &component).with_context(|| format!("cannot copy {}", built.display()))?;
-    Ok(Contract {
-        worker: project.root.join("target/wasm/contract/worker"),
-        component,
-        node: EdgeTools::ready(project)?.node(),
-    })
+    Ok(Contract { worker: project.root.join("target/wasm/contract/worker"), component })
 }
 
 fn build_worker(project: &Project, out: &str, features: &[&str]) -> Result<()> {

@@ -1,14 +1,13 @@
 //! The programs that build, check and run the edge for Workers, installed outside the checkout.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::cargo::{Project, cache_dir, run};
-use crate::tools;
+use crate::cargo::Project;
+use crate::{npm, tools};
 
 /// The library's version in `Cargo.toml`: the two must agree to the last digit.
 const WASM_BINDGEN: &str = "0.2.129";
@@ -23,13 +22,7 @@ pub(crate) struct EdgeTools {
 impl EdgeTools {
     /// Installs them unless they are there.
     pub(crate) fn ready(project: &Project) -> Result<Self> {
-        let package = project.root.join("edge/cloudflare");
-        let lock = fs::read(package.join("package-lock.json"))?;
-        let folder = cache_dir()?.join(format!("edge-tools-{:016x}", fnv(&lock)));
-        if !folder.is_dir() {
-            install(project, &package, &folder)?;
-        }
-        Ok(Self { folder })
+        Ok(Self { folder: npm::installed(project, "edge/cloudflare", "edge-tools")? })
     }
 
     /// A command of `wrangler` that asks nothing, reports nothing and reaches for no network.
@@ -71,50 +64,5 @@ impl EdgeTools {
 
     fn module(&self, path: &str) -> PathBuf {
         self.folder.join("node_modules").join(path)
-    }
-}
-
-/// Installs beside `folder` and moves it there when it is whole. No script of a package runs.
-fn install(project: &Project, package: &Path, folder: &Path) -> Result<()> {
-    let fresh = folder.with_extension(format!("fresh-{}", std::process::id()));
-    fs::create_dir_all(&fresh)?;
-    for (from, name) in [(package, "package.json"), (package, "package-lock.json"), (project.root.as_path(), ".npmrc")]
-    {
-        fs::copy(from.join(name), fresh.join(name)).with_context(|| format!("cannot copy {name}"))?;
-    }
-    // Not `npm ci`: it refuses a lock file without the packages of every system, and not every registry has them all.
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&fresh);
-    let moved = run(&mut npm).and_then(|()| as_locked(package, &fresh)).and_then(|()| Ok(fs::rename(&fresh, folder)?));
-    let _ = fs::remove_dir_all(&fresh);
-    // Another run may have been faster; what it left is the same.
-    if folder.is_dir() { Ok(()) } else { moved }
-}
-
-/// Errs if npm installed something else than the lock file says, which it notes in its copy.
-fn as_locked(package: &Path, fresh: &Path) -> Result<()> {
-    let [told, done] = [package, fresh].map(|folder| fs::read(folder.join("package-lock.json")));
-    if told? != done? {
-        bail!(
-            "package-lock.json does not fit package.json: run `npm install --package-lock-only` in {}",
-            package.display()
-        );
-    }
-    Ok(())
-}
-
-/// FNV-1a: names a folder by what it holds; nobody is kept out by it.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        assert_eq!(fnv(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv(b"foobar"), 0x8594_4171_f739_67e8);
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::cargo::{Project, output, test_lines};
 use crate::counts::Counts;
 use crate::dist::Contract;
+use crate::foreign::Foreign;
 use crate::report::Outcome;
 
 /// Who can serve the edge under test.
@@ -31,7 +32,9 @@ const SUITES: &[(&str, &[Host])] = &[
     ("crates", EVERYWHERE),
     ("chat", EVERYWHERE),
     ("embeddings", EVERYWHERE),
+    ("oidc", EVERYWHERE),
     ("openai_python", EVERYWHERE),
+    ("openapi", EVERYWHERE),
     ("errors", EVERYWHERE),
     ("keys", EVERYWHERE),
     ("limits", EVERYWHERE),
@@ -40,11 +43,32 @@ const SUITES: &[(&str, &[Host])] = &[
     ("upstream", EVERYWHERE),
     ("hostile_upstream", EVERYWHERE),
     ("usage", EVERYWHERE),
+    ("audit", EVERYWHERE),
+    ("mail", EVERYWHERE),
+    ("sessions", EVERYWHERE),
+    ("orgs", EVERYWHERE),
+    ("permissions", EVERYWHERE),
+    ("accounts", EVERYWHERE),
+    ("logins", EVERYWHERE),
+    ("login_flood", NATIVE),
+    ("mfa", EVERYWHERE),
+    ("passkeys", EVERYWHERE),
+    ("step_up", EVERYWHERE),
+    ("tokens", EVERYWHERE),
+    ("oauth", EVERYWHERE),
+    ("admin", EVERYWHERE),
     ("memory", WITH_MEMORY),
+    ("audit_chain", NATIVE),
+    ("encryption", NATIVE),
+    ("admin_cli", NATIVE),
     ("cli", NATIVE),
+    ("clock", NATIVE),
     ("config", NATIVE),
+    ("crash", NATIVE),
     ("dev", NATIVE),
+    ("foreign", NATIVE),
     ("schema", NATIVE),
+    ("smtp", NATIVE),
     ("sql", NATIVE),
 ];
 
@@ -54,24 +78,23 @@ pub(crate) struct Table(BTreeMap<(&'static str, Host), Counts>);
 
 impl Table {
     /// Runs every test of the workspace natively.
-    pub(crate) fn native(&mut self, project: &Project, python: &str, built: Option<&Contract>) -> Result<Outcome> {
+    pub(crate) fn native(&mut self, project: &Project, foreign: &Foreign, built: Option<&Contract>) -> Result<Outcome> {
         let known = output(&mut project.cargo(&["test", "--quiet", "--workspace", "--test", "it", "--", "--list"]))?;
         let known: Vec<&str> = known.lines().filter_map(|line| line.strip_suffix(": test")).collect();
         every_suite_is_placed(&known)?;
         let mut command = project.cargo(&["test", "--workspace", "--no-fail-fast"]);
-        command.env("NEST_TEST_PYTHON", python);
+        command.envs(foreign.env());
         // Else the tests of the component's host build it themselves.
         command.envs(built.map(|it| ("NEST_TEST_SPIN_COMPONENT", &it.component)));
         self.run(&mut command, Host::Native, |name| known.contains(&name))
     }
 
     /// Runs the suites that `host` takes part in.
-    pub(crate) fn on(&mut self, project: &Project, host: Host, python: &str, built: &Contract) -> Result<Outcome> {
+    pub(crate) fn on(&mut self, project: &Project, host: Host, foreign: &Foreign, built: &Contract) -> Result<Outcome> {
         let mut command = project.cargo(&["test", "--workspace", "--no-fail-fast", "--test", "it", "--"]);
         command.args(SUITES.iter().filter(|(_, hosts)| hosts.contains(&host)).map(|(suite, _)| format!("{suite}::")));
-        command.env("NEST_TEST_HOST", host.name()).env("NEST_TEST_PYTHON", python);
-        command.env("NEST_TEST_NODE", &built.node).env("NEST_TEST_WORKERS", &built.worker);
-        command.env("NEST_TEST_SPIN_COMPONENT", &built.component);
+        command.env("NEST_TEST_HOST", host.name()).envs(foreign.env());
+        command.env("NEST_TEST_WORKERS", &built.worker).env("NEST_TEST_SPIN_COMPONENT", &built.component);
         self.run(&mut command, host, |_| true)
     }
 

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `ci`, `tidy`, `wasm`, `dist`, `dev`, `deny`.
+//! The project's own commands: `cargo xtask test`, `ci`, `tidy`, `wasm`, `dist`, `dev`, `deny`, and others.
 
 mod cargo;
 mod counts;
@@ -6,7 +6,9 @@ mod deny;
 mod dev;
 mod dist;
 mod edge_tools;
+mod foreign;
 mod hosts;
+mod npm;
 mod report;
 mod suites;
 mod tidy;
@@ -37,8 +39,12 @@ enum Command {
     Dist { host: Option<dist::Host> },
     /// Install what builds and runs the edge for Workers, and print its Node, with which tests/workers/run.mjs is run.
     Node,
+    /// Install the foreign programs that the tests run, and print where they are: `eval "$(cargo xtask foreign)"`.
+    Foreign,
     /// Run the edge on another host beside a running `nest dev`: same Postgres, same GPU node, same upstream.
     Dev(dev::Args),
+    /// Write edge/public/openapi.json anew, from the route table.
+    Openapi,
     /// Check the licences and sources of every dependency, and known vulnerabilities where the network allows.
     Deny,
 }
@@ -61,17 +67,22 @@ fn main() -> ExitCode {
             let hosts = host.map_or(dist::Host::ALL.to_vec(), |host| vec![host]);
             suites::dist(&project, &hosts, &mut report);
         }
-        Command::Node => return node(&project),
+        Command::Node => {
+            return print(edge_tools::EdgeTools::ready(&project).map(|it| it.node().display().to_string()));
+        }
+        Command::Foreign => return print(foreign::Foreign::ready(&project).map(|it| it.shell())),
         Command::Dev(args) => return dev::run(&project, &args),
+        Command::Openapi => suites::openapi(&project, &mut report),
         Command::Deny => suites::deny(&project, &mut report),
     }
     report.print()
 }
 
-fn node(project: &Project) -> ExitCode {
-    match edge_tools::EdgeTools::ready(project) {
-        Ok(tools) => {
-            println!("{}", tools.node().display());
+/// Prints a command's one answer, or why there is none.
+fn print(answer: anyhow::Result<String>) -> ExitCode {
+    match answer {
+        Ok(answer) => {
+            println!("{answer}");
             ExitCode::SUCCESS
         }
         Err(error) => {

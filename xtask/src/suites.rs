@@ -1,10 +1,12 @@
 //! What each command runs, step by step.
 
-use anyhow::bail;
+use std::fs;
+
+use anyhow::{Context, Result, bail};
 
 use crate::cargo::{Project, check, output, run};
 use crate::counts::Counts;
-use crate::edge_tools::EdgeTools;
+use crate::foreign::Foreign;
 use crate::hosts::{Host, Table};
 use crate::report::{Outcome, Report};
 use crate::{deny, dist, tidy, wasm};
@@ -30,9 +32,9 @@ pub(crate) fn lint(project: &Project, report: &mut Report) {
 }
 
 pub(crate) fn test(project: &Project, report: &mut Report) {
-    let mut python = String::new();
-    report.run("python", || {
-        python = output(&mut project.command(project.root.join("tests/python.sh")))?;
+    let mut foreign = None;
+    report.run("foreign programs", || {
+        foreign = Some(Foreign::ready(project)?);
         Ok(Outcome::Passed(Counts::default()))
     });
     // Programs first: the tests start some that belong to other packages.
@@ -49,8 +51,7 @@ pub(crate) fn test(project: &Project, report: &mut Report) {
         Ok(Outcome::Passed(Counts::default()))
     });
     report.run("JavaScript", || {
-        let node = EdgeTools::ready(project)?.node();
-        check(project.command(node).args(["--test", "tests/workers/relay.test.mjs"]))
+        check(project.command(&installed(foreign.as_ref())?.node).args(["--test", "tests/workers/relay.test.mjs"]))
     });
     let mut contract = None;
     report.run("build, wasm", || {
@@ -58,14 +59,18 @@ pub(crate) fn test(project: &Project, report: &mut Report) {
         Ok(Outcome::Passed(Counts::default()))
     });
     let mut table = Table::default();
-    report.run("tests", || table.native(project, &python, contract.as_ref()));
+    report.run("tests", || table.native(project, installed(foreign.as_ref())?, contract.as_ref()));
     for (name, host) in [("tests, Workers", Host::Cloudflare), ("tests, Spin", Host::Spin)] {
         report.run(name, || match &contract {
-            Some(contract) => table.on(project, host, &python, contract),
+            Some(contract) => table.on(project, host, installed(foreign.as_ref())?, contract),
             None => bail!("what it runs could not be built"),
         });
     }
     report.note(table.text());
+}
+
+fn installed(foreign: Option<&Foreign>) -> Result<&Foreign> {
+    foreign.context("the foreign programs could not be installed")
 }
 
 pub(crate) fn tidy(project: &Project, report: &mut Report) {
@@ -97,6 +102,15 @@ pub(crate) fn dist(project: &Project, hosts: &[dist::Host], report: &mut Report)
 /// Whether Cloudflare's own tool takes what was built.
 pub(crate) fn wrangler(project: &Project, report: &mut Report) {
     report.run("wrangler", || dist::dry_run(project));
+}
+
+/// Writes what `nest openapi` prints to where every host serves it.
+pub(crate) fn openapi(project: &Project, report: &mut Report) {
+    report.run("openapi", || {
+        let document = output(&mut project.cargo(&["run", "--quiet", "--", "openapi"]))?;
+        fs::write(project.root.join("edge/public/openapi.json"), document + "\n")?;
+        Ok(Outcome::Passed(Counts::default()))
+    });
 }
 
 pub(crate) fn deny(project: &Project, report: &mut Report) {

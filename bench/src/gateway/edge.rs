@@ -24,7 +24,36 @@ pub struct Edge<'a> {
 /// Guards nothing: the edge under measurement listens on loopback and knows one key.
 const SECRET_KEY: &str = "bench-only-0123456789-abcdefghijklmnopqrstuvwxyz";
 
+/// The password of everyone whom [`Edge::people`] makes.
+pub(crate) const PASSWORD: &str = "kxo94 plm22 vbb17";
+
 impl Edge<'_> {
+    /// Makes people who can log in, and gives their addresses.
+    pub(crate) async fn people(&self, number: usize) -> anyhow::Result<Vec<String>> {
+        self.run(&["migrate", "up"]).await?;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        let mut emails = Vec::new();
+        for person in 0..number {
+            let email = format!("bench-{}-{person}@localhost", now.as_millis());
+            self.run(&["admin", "create", "--json", "--password", PASSWORD, "--email", &email]).await?;
+            emails.push(email);
+        }
+        Ok(emails)
+    }
+
+    /// Starts `nest serve` without an upstream, and without the limits on log-ins of one address.
+    pub(crate) async fn start_alone(&self) -> anyhow::Result<Program> {
+        Program::start("edge", self.nest, "", |command, address| {
+            self.settings(command);
+            command
+                .arg("serve")
+                .env("LOGIN_TRIES_PER_ADDRESS", "1000000000")
+                .env("PORT", address.port().to_string())
+                .env("RUST_LOG", "warn");
+        })
+        .await
+    }
+
     /// Makes a key, then starts `nest serve` with `mock` as its only upstream.
     pub async fn start(&self, mock: &Program) -> anyhow::Result<Program> {
         self.run(&["migrate", "up"]).await?;

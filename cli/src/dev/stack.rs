@@ -142,6 +142,9 @@ impl<'a> Stack<'a> {
             ("HOST".to_owned(), Ipv4Addr::LOCALHOST.to_string()),
             ("PORT".to_owned(), args.port.to_string()),
         ]);
+        if std::env::var_os("PUBLIC_URL").is_none() {
+            environment.insert("PUBLIC_URL".to_owned(), format!("http://127.0.0.1:{}", args.port));
+        }
         let has_key =
             ["GROQ_API_KEY", "GROK_API_KEY"].iter().any(|name| std::env::var_os(name).is_some_and(|it| !it.is_empty()));
         if !has_key {

@@ -5,11 +5,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use edge_core::{
     Host,
-    host::{FetchError, RelayOptions, Relayed, Row, SqlError, Value},
+    host::{Busy, FetchError, RelayOptions, Relayed, Row, SqlError, Value},
 };
 use futures_util::{
     FutureExt as _, TryFutureExt as _,
-    future::{BoxFuture, LocalBoxFuture},
+    future::{self, BoxFuture, LocalBoxFuture},
 };
 use http::{Request, Response};
 use shared::time::Timestamp;
@@ -63,6 +63,12 @@ impl Host for Worker {
 
     fn defer(&self, task: BoxFuture<'static, ()>) {
         (self.defer)(task);
+    }
+
+    /// There is one thread: whatever is computed holds up the others, wherever it is put.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>> {
+        work();
+        future::ready(Ok(())).boxed()
     }
 
     fn now(&self) -> Timestamp {

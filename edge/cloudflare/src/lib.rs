@@ -76,7 +76,7 @@ async fn call(
 fn edge(env: &Env) -> Option<&'static Edge> {
     EDGE.get_or_init(|| {
         log::start(env);
-        match Config::load(&|name| setting(env, name)) {
+        match Config::load(&|name| setting(env, name)).and_then(Config::without_smtp) {
             Ok(config) => Some(build(config)),
             Err(problems) => {
                 tracing::error!(%problems, "the edge's settings are wrong: every request is answered with 500");

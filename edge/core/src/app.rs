@@ -1,6 +1,9 @@
 //! The edge as one thing to call: what outlives a request, what belongs to one, the routes, and the layers round them.
 
-use crate::{Config, Error, Host, Store, admin, host::random, keys, limits, nodes, proxy, telemetry, usage};
+use crate::{
+    Config, Error, Host, Store, admin, audit, auth, clock, host::random, keys, limits, mail, nodes, orgs, proxy, route,
+    route::Route, telemetry, usage,
+};
 use axum::{
     Router,
     body::Body,
@@ -19,14 +22,23 @@ pub struct Edge {
     state: Arc<State>,
 }
 
+/// The route table: every route that there is.
+pub fn routes() -> Vec<Route> {
+    [auth::routes(), orgs::routes(), nodes::routes(), proxy::routes(), admin::routes()].into_iter().flatten().collect()
+}
+
 /// What outlives a request. Everything in here may be empty at any time and is filled again as needed.
 pub struct State {
     pub config: Config,
+    pub(crate) clock: clock::Skew,
     pub(crate) keys: keys::Cache,
     pub(crate) windows: limits::Windows,
     pub(crate) nodes: nodes::Registry,
     pub(crate) catalogue: proxy::Catalogue,
     pub(crate) usage: usage::Writer,
+    pub(crate) token_keys: auth::TokenKeys,
+    pub(crate) audit: audit::Chaining,
+    pub(crate) oidc: auth::OidcCache,
 }
 
 /// What a handler works with: the state, and the host of this request.
@@ -61,20 +73,25 @@ impl Edge {
 
     /// An edge that answers `more` routes, whose handlers may take an [`App`].
     pub fn with_routes(config: Config, more: Router) -> Self {
+        let (root, below) = route::routers(routes());
         let router = Router::new()
             .merge(more)
-            .merge(admin::routes())
-            .merge(proxy::routes())
-            .nest(&config.api_prefix, nodes::routes())
+            .merge(mail::routes(&config))
+            .merge(root)
+            .nest(&config.api_prefix, below)
             .fallback(no_route)
             .method_not_allowed_fallback(wrong_method);
         let state = State {
             config,
+            clock: clock::Skew::default(),
             keys: keys::Cache::default(),
             windows: limits::Windows::default(),
             nodes: nodes::Registry::default(),
             catalogue: proxy::Catalogue::default(),
             usage: usage::Writer::default(),
+            token_keys: auth::TokenKeys::default(),
+            audit: audit::Chaining::default(),
+            oidc: auth::OidcCache::default(),
         };
         Self { router, state: Arc::new(state) }
     }
@@ -84,11 +101,20 @@ impl Edge {
         &self.state.config
     }
 
+    /// How many milliseconds the host's clock was ahead of the database's at the last tick; none before the first.
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.state.clock.ahead_ms()
+    }
+
     /// Does what is due by the clock. To be called once a minute, by any number of edges.
     pub async fn tick(&self, host: Arc<dyn Host>) {
         let app = self.app(host);
         usage::catch_up(&app).await;
         nodes::sweep(&app).await;
+        audit::tick(&app).await;
+        mail::tick(&app).await;
+        auth::sweep(&app).await;
+        clock::compare(&app).await;
     }
 
     /// Writes what is still to be written, before the process ends.

@@ -1,8 +1,15 @@
 //! Every setting of the edge, read and checked at once, at start.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::Sha256;
+mod mail;
+
+pub use mail::{MailConfig, MailWay, Sender};
+
+use crate::{
+    auth,
+    root::{Root, Roots},
+    seal::{self, Keyring},
+};
+use secrecy::SecretString;
 use shared::{
     node::CallKey,
     setting::{Problems, Reader, Setting},
@@ -18,6 +25,17 @@ pub struct Config {
     pub production: bool,
     /// Signs what the edge asks of GPU nodes; derived from `SECRET_KEY`, so edges that share it share this.
     pub call_key: CallKey,
+    /// Where people and their programs reach this service, without a slash at its end: links in mail begin with it, and
+    /// it is the issuer of tokens.
+    pub public_url: String,
+    /// `SECRET_KEY`, and those before and after it.
+    pub roots: Roots,
+    /// Seals secrets at rest.
+    pub keyring: Keyring,
+    /// Where anchors of the audit log are sent, besides the log.
+    pub anchor_url: Option<Url>,
+    pub accounts: AccountsConfig,
+    pub mail: MailConfig,
     pub database_url: SecretString,
     pub database_connections: usize,
     pub host: String,
@@ -31,6 +49,24 @@ pub struct Config {
     pub health_per_minute: u64,
     pub trusted_proxy_hops: usize,
     pub key_grace_ms: i64,
+}
+
+/// Rules for accounts and sessions.
+pub struct AccountsConfig {
+    /// Whether strangers may sign up; invitations work in any case.
+    pub signup_open: bool,
+    /// Whether the OAuth2 password grant is on.
+    pub password_grant: bool,
+    /// Tries of log-in and the like from one address in an hour.
+    pub tries_per_address: u64,
+    /// Failed log-ins of the whole service in a minute, beyond which only known devices are let try.
+    pub failures_per_minute: u64,
+    /// A session that is not used for so long ends.
+    pub session_idle_ms: i64,
+    /// A session ends after so long in any case.
+    pub session_ms: i64,
+    /// Who else may tell who a person is.
+    pub oidc_providers: Vec<auth::Provider>,
 }
 
 /// Groq, or any other server that speaks OpenAI's API.
@@ -58,6 +94,55 @@ pub const SETTINGS: &[Setting] = &[
     secret(
         "SECRET_KEY",
         "Root secret, at least 32 characters, the same on every edge; other keys are derived from it. `nest dev` makes one.",
+    ),
+    secret(
+        "PREVIOUS_SECRET_KEY",
+        "The root secret before the present one: what was signed by it stays good while it is set.",
+    ),
+    secret(
+        "NEXT_SECRET_KEY",
+        "The root secret that will follow: its token keys are published before they are used. Set it a day ahead.",
+    ),
+    secret(
+        "ENCRYPTION_KEYS",
+        "Key-encryption keys for secrets at rest, `id:base64 of 32 bytes`, comma-separated; the first encrypts. Derived from SECRET_KEY unless set.",
+    ),
+    secret(
+        "AUDIT_ANCHOR_URL",
+        "Where anchors of the audit log are posted, besides the log: a place that whoever changes the database cannot change.",
+    ),
+    setting(
+        "PUBLIC_URL",
+        Some("http://127.0.0.1:8787"),
+        "Address at which people reach this service: links in mail begin with it, and it is the issuer of tokens.",
+    ),
+    setting("SIGNUP_OPEN", Some("true"), "Whether strangers may sign up; invitations work in any case."),
+    setting("PASSWORD_GRANT", Some("true"), "Whether first-party programs may use the OAuth2 password grant."),
+    setting(
+        "LOGIN_TRIES_PER_ADDRESS",
+        Some("100"),
+        "Tries of log-in, sign-up, reset and the like that one address may make in an hour.",
+    ),
+    setting(
+        "LOGIN_FAILURES_PER_MINUTE",
+        Some("600"),
+        "Failed log-ins of the whole service in a minute, beyond which only known devices may try.",
+    ),
+    setting("SESSION_IDLE_DAYS", Some("14"), "A session that is not used for so many days ends."),
+    setting("SESSION_DAYS", Some("90"), "A session ends after so many days in any case."),
+    secret(
+        "OIDC_PROVIDERS",
+        "JSON list of providers for sign-in: [{id, issuer, client_id, client_secret, name, scopes, token_auth, allow_signup}]; `google` and `github` need no issuer. They send people back to PUBLIC_URL + API_V1_STR + /auth/oidc/{id}/callback.",
+    ),
+    setting("MAIL_FROM", Some("AI Tool Nest <no-reply@localhost>"), "Sender of mail, `Name <address>` or an address."),
+    secret(
+        "RESEND_API_KEY",
+        "Key for an HTTP mail API of Resend's shape. One of this and SMTP_URL is needed in production.",
+    ),
+    setting("RESEND_BASE_URL", Some("https://api.resend.com"), "Base URL of that API."),
+    secret(
+        "SMTP_URL",
+        "Mail server, such as smtps://user:password@mail.example.com:465, or smtp://mail.example.com:587?tls=required for STARTTLS; for the native edge alone.",
     ),
     secret("DATABASE_URL", "Address of Postgres 15 to 18; wins over the POSTGRES_ settings."),
     setting("POSTGRES_USER", Some("nest"), "Postgres role, when there is no DATABASE_URL."),
@@ -115,12 +200,24 @@ impl Config {
     /// Reads every setting through `lookup`, or says everything that is wrong.
     pub fn load(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut read = Reader::new(SETTINGS, lookup);
+        let roots = Roots {
+            current: secret_key(&mut read),
+            previous: other_root(&mut read, "PREVIOUS_SECRET_KEY"),
+            next: other_root(&mut read, "NEXT_SECRET_KEY"),
+        };
+        let production = production(&mut read);
         let config = Self {
             project_name: read.required("PROJECT_NAME"),
             version: read.required("VERSION"),
             api_prefix: api_prefix(&mut read),
-            production: production(&mut read),
-            call_key: call_key(&secret_key(&mut read)),
+            production,
+            call_key: CallKey::from_seed(roots.current.derive("nest edge call key v1")),
+            public_url: public_url(&mut read, production),
+            keyring: keyring(&mut read, &roots),
+            roots,
+            anchor_url: anchor_url(&mut read, production),
+            accounts: accounts(&mut read, production),
+            mail: mail::read(&mut read, production),
             database_url: database_url(&mut read),
             database_connections: read.parse::<usize>("DATABASE_CONNECTIONS", "a number of at least 1").max(1),
             host: read.required("HOST"),
@@ -135,6 +232,16 @@ impl Config {
             key_grace_ms: read.parse("KEY_GRACE_MS", "a number of milliseconds"),
         };
         read.finish(config)
+    }
+
+    /// The same, for a host that speaks no SMTP.
+    pub fn without_smtp(self) -> Result<Self, Problems> {
+        match self.mail.way {
+            MailWay::Smtp { .. } => {
+                Err(Problems(vec!["SMTP_URL is for the native edge: this host sends by RESEND_API_KEY".to_owned()]))
+            }
+            MailWay::Outbox | MailWay::Resend { .. } => Ok(self),
+        }
     }
 }
 
@@ -168,23 +275,90 @@ fn production(read: &mut Reader<'_>) -> bool {
     }
 }
 
-fn secret_key(read: &mut Reader<'_>) -> SecretString {
+fn secret_key(read: &mut Reader<'_>) -> Root {
     let key = read.required("SECRET_KEY");
+    check_root(read, "SECRET_KEY", &key);
+    Root::new(&key.into())
+}
+
+fn other_root(read: &mut Reader<'_>, name: &str) -> Option<Root> {
+    let key = read.text(name)?;
+    check_root(read, name, &key);
+    Some(Root::new(&key.into()))
+}
+
+fn check_root(read: &mut Reader<'_>, name: &str, key: &str) {
     let mut kinds: Vec<char> = key.chars().collect();
     kinds.sort_unstable();
     kinds.dedup();
     if !key.is_empty() && (key.chars().count() < SECRET_KEY_CHARS || kinds.len() < 8) {
-        read.problems.push(format!("SECRET_KEY must be random and have at least {SECRET_KEY_CHARS} characters, such as from `openssl rand -base64 48`"));
+        read.problems.push(format!("{name} must be random and have at least {SECRET_KEY_CHARS} characters, such as from `openssl rand -base64 48`"));
     }
-    key.into()
 }
 
-/// Keys for single purposes come from the root secret by HMAC with the purpose's name.
-fn call_key(secret_key: &SecretString) -> CallKey {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret_key.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(b"nest edge call key v1");
-    CallKey::from_seed(mac.finalize().into_bytes().into())
+/// The keys of `ENCRYPTION_KEYS`, and those derived from the root secrets: the first of all wraps, the others unwrap
+/// what was wrapped before.
+fn keyring(read: &mut Reader<'_>, roots: &Roots) -> Keyring {
+    let mut keys = Vec::new();
+    if let Some(text) = read.text("ENCRYPTION_KEYS") {
+        match seal::parse(&text, roots) {
+            Some(given) => keys = given,
+            None => {
+                let what = "ENCRYPTION_KEYS must be `id:key` pairs with commas between them, each id once, each key 32 bytes in base64, such as from `openssl rand -base64 32`";
+                read.problems.push(what.to_owned());
+            }
+        }
+    }
+    keys.extend(seal::derived(roots));
+    Keyring::new(keys)
+}
+
+/// Anchors are no secret, but whoever can change them on their way can hide what they would show.
+fn anchor_url(read: &mut Reader<'_>, production: bool) -> Option<Url> {
+    let text = read.text("AUDIT_ANCHOR_URL")?;
+    let good = |it: &Url| it.has_host() && (it.scheme() == "https" || (it.scheme() == "http" && !production));
+    let url = Url::parse(&text).ok().filter(good);
+    if url.is_none() {
+        let scheme = if production { "an https URL" } else { "an http or https URL" };
+        read.problems.push(format!("AUDIT_ANCHOR_URL must be {scheme}"));
+    }
+    url
+}
+
+fn public_url(read: &mut Reader<'_>, production: bool) -> String {
+    let text = read.required("PUBLIC_URL");
+    let url = Url::parse(&text).ok().filter(|it| {
+        let scheme = it.scheme() == "https" || (it.scheme() == "http" && !production);
+        scheme && it.query().is_none() && it.fragment().is_none() && it.has_host()
+    });
+    if url.is_none() {
+        let scheme = if production { "an https URL" } else { "an http or https URL" };
+        read.problems.push(format!("PUBLIC_URL must be {scheme} without a query"));
+    }
+    text.trim_end_matches('/').to_owned()
+}
+
+fn accounts(read: &mut Reader<'_>, production: bool) -> AccountsConfig {
+    const DAY_MS: i64 = 86_400_000;
+    let mut days = |name: &str| read.parse::<u16>(name, "a number of days").clamp(1, 3_650).into();
+    let (idle_days, session_days): (i64, i64) = (days("SESSION_IDLE_DAYS"), days("SESSION_DAYS"));
+    AccountsConfig {
+        signup_open: read.parse("SIGNUP_OPEN", "`true` or `false`"),
+        password_grant: read.parse("PASSWORD_GRANT", "`true` or `false`"),
+        tries_per_address: read.parse("LOGIN_TRIES_PER_ADDRESS", "a number"),
+        failures_per_minute: read.parse("LOGIN_FAILURES_PER_MINUTE", "a number"),
+        session_idle_ms: idle_days * DAY_MS,
+        session_ms: session_days * DAY_MS,
+        oidc_providers: oidc_providers(read, production),
+    }
+}
+
+fn oidc_providers(read: &mut Reader<'_>, production: bool) -> Vec<auth::Provider> {
+    let Some(text) = read.text("OIDC_PROVIDERS") else { return Vec::new() };
+    auth::parse_providers(&text, production).unwrap_or_else(|problems| {
+        read.problems.extend(problems);
+        Vec::new()
+    })
 }
 
 fn database_url(read: &mut Reader<'_>) -> SecretString {
@@ -238,6 +412,7 @@ fn upstream(read: &mut Reader<'_>) -> Option<UpstreamConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret as _;
 
     fn load(settings: &[(&str, &str)]) -> Result<Config, Problems> {
         let base = [("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv")];
@@ -268,10 +443,11 @@ mod tests {
             ("APP_ENV", "prod"),
             ("DATABASE_URL", "mysql://s3cret"),
             ("API_V1_STR", "/v1"),
+            ("OIDC_PROVIDERS", r#"[{"id":"corp","client_secret":"s3cret"}]"#),
         ]);
         let Err(problems) = problems else { panic!("such settings must be refused") };
         let text = problems.to_string();
-        for name in ["PORT", "SECRET_KEY", "APP_ENV", "DATABASE_URL", "API_V1_STR"] {
+        for name in ["PORT", "SECRET_KEY", "APP_ENV", "DATABASE_URL", "API_V1_STR", "OIDC_PROVIDERS[0].issuer"] {
             assert!(text.contains(name), "{text}");
         }
         assert!(!text.contains("s3cret") && !text.contains("short"), "{text}");

@@ -2,24 +2,38 @@
 //!
 //! Under `/v1` a body has OpenAI's shape, elsewhere it is a problem document (RFC 9457). Causes go to the log alone.
 
-use crate::{host::FetchError, keys::KeyError, sql::SqlError};
+use crate::{
+    auth::{AuthError, OperateError},
+    host::FetchError,
+    keys::KeyError,
+    orgs::OrgError,
+    sql::SqlError,
+};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
 use shared::{
     id::RequestId,
     node::CallError,
     openai::error::{ErrorBody, ErrorDetail},
 };
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A failed call. The text of each variant is public; sources are not.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0}")]
     Key(#[from] KeyError),
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+    #[error("{0}")]
+    Operate(#[from] OperateError),
+    #[error("{0}")]
+    Org(#[from] OrgError),
     #[error("{0}")]
     Call(#[from] CallError),
     #[error("this call was seen before")]
@@ -67,6 +81,23 @@ pub enum Error {
     Internal(#[source] SqlError),
 }
 
+/// The body of a failed call outside `/v1`: a problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// `about:blank`: `code` says what it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    status: u16,
+    /// A sentence for a person.
+    detail: String,
+    /// A stable word that a program may branch on.
+    code: String,
+    /// The id under which the call was logged.
+    request_id: RequestId,
+}
+
 impl From<SqlError> for Error {
     fn from(error: SqlError) -> Self {
         match error {
@@ -82,6 +113,18 @@ impl From<SqlError> for Error {
 /// Status, OpenAI's class, and the stable code that programs branch on.
 type Face<'a> = (StatusCode, &'static str, &'a str);
 
+/// OpenAI's class of an error that the slices know by status and code alone.
+fn with_class((status, code): (StatusCode, &'static str)) -> Face<'static> {
+    let class = match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        _ if status.is_server_error() => SERVER,
+        _ => INVALID,
+    };
+    (status, class, code)
+}
+
 const INVALID: &str = "invalid_request_error";
 const SERVER: &str = "server_error";
 
@@ -90,7 +133,11 @@ impl Error {
     pub fn face(&self) -> Face<'_> {
         match self {
             Self::Key(KeyError::InQuery) => (StatusCode::BAD_REQUEST, INVALID, "api_key_in_query"),
+            Self::Key(error @ KeyError::Suspended) => with_class((StatusCode::FORBIDDEN, error.code())),
             Self::Key(error) => (StatusCode::UNAUTHORIZED, "authentication_error", error.code()),
+            Self::Auth(error) => with_class(error.face()),
+            Self::Operate(error) => with_class(error.face()),
+            Self::Org(error) => with_class(error.face()),
             Self::Call(_) | Self::Replayed => (StatusCode::UNAUTHORIZED, "authentication_error", "call_not_accepted"),
             Self::UnknownNode => (StatusCode::NOT_FOUND, INVALID, "node_unknown"),
             Self::JoinRefused => (StatusCode::FORBIDDEN, INVALID, "join_refused"),
@@ -121,9 +168,10 @@ impl Error {
     }
 
     /// Whole seconds after which a retry may help.
-    fn retry_after_s(&self) -> Option<u64> {
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after_s, .. } | Self::UpstreamBusy { retry_after_s, .. } => Some(*retry_after_s),
+            Self::Auth(error) => error.retry_after_s(),
             Self::NodeAway { .. } | Self::Upstream(_) | Self::Unavailable(_) => Some(2),
             _ => None,
         }
@@ -144,16 +192,16 @@ impl Error {
     }
 
     /// The error as RFC 9457 has it.
-    fn problem(&self, id: RequestId) -> serde_json::Value {
+    fn problem(&self, id: RequestId) -> Problem {
         let (status, _, code) = self.face();
-        serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or("error"),
-            "status": status.as_u16(),
-            "detail": self.to_string(),
-            "code": code,
-            "request_id": id.to_string(),
-        })
+        Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("error"),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            code: code.to_owned(),
+            request_id: id,
+        }
     }
 
     /// The answer for a request to `path`.

@@ -13,6 +13,7 @@ pub(crate) fn request_span<B>(request: &Request<B>, id: RequestId) -> Span {
         http.method = %request.method(),
         http.path = request.uri().path(),
         key.id = Empty,
+        user.id = Empty,
         model = Empty,
         upstream = Empty,
     )

@@ -1,11 +1,11 @@
 //! `Host` on tokio: a Postgres pool, an HTTP client, tasks, and the system's clock and randomness.
 
-use crate::{fetch::Client, postgres::Postgres};
+use crate::{fetch::Client, heavy::Heavy, postgres::Postgres, smtp::Smtp};
 use axum::body::Body;
 use bytes::Bytes;
 use edge_core::{
     Config, Host,
-    host::{FetchError, RelayOptions, Relayed, Row, SqlError, Value},
+    host::{Busy, FetchError, MailError, OutgoingMail, RelayOptions, Relayed, Row, SqlError, Value},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{Request, Response};
@@ -17,16 +17,20 @@ use tokio_util::task::TaskTracker;
 pub struct Native {
     postgres: Postgres,
     client: Client,
+    smtp: Smtp,
     deferred: TaskTracker,
+    heavy: Heavy,
 }
 
 impl Native {
-    /// Prepares pool and client; connects to nothing yet.
+    /// Prepares pools and client; connects to nothing yet.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
             postgres: Postgres::new(&config.database_url, config.database_connections)?,
             client: Client::new(config.connect_timeout_ms)?,
+            smtp: Smtp::new(&config.mail)?,
             deferred: TaskTracker::new(),
+            heavy: Heavy::start()?,
         })
     }
 
@@ -52,8 +56,16 @@ impl Host for Native {
         self.client.relay(request, options).boxed()
     }
 
+    fn smtp(&self, mail: OutgoingMail) -> BoxFuture<'_, Result<(), MailError>> {
+        self.smtp.send(mail).boxed()
+    }
+
     fn defer(&self, task: BoxFuture<'static, ()>) {
         self.deferred.spawn(task);
+    }
+
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>> {
+        self.heavy.run(work).boxed()
     }
 
     fn now(&self) -> Timestamp {

@@ -2,8 +2,13 @@
 
 use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
-use std::{sync::Arc, time::Instant};
+use prometheus::{
+    Encoder as _, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Upper bounds in seconds: from a refusal without I/O to a long first token.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
@@ -14,6 +19,7 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     head_seconds: HistogramVec,
     in_flight: IntGauge,
+    clock_ahead_seconds: Gauge,
 }
 
 impl Metrics {
@@ -30,10 +36,15 @@ impl Metrics {
                 &["route"],
             )?,
             in_flight: IntGauge::new("nest_edge_requests_in_flight", "Requests without a head of their answer yet.")?,
+            clock_ahead_seconds: Gauge::new(
+                "nest_edge_clock_ahead_seconds",
+                "Seconds that this machine's clock is ahead of the database's; alert above 5 and below -5.",
+            )?,
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.head_seconds.clone()))?;
         metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
+        metrics.registry.register(Box::new(metrics.clock_ahead_seconds.clone()))?;
         Ok(metrics)
     }
 
@@ -43,8 +54,11 @@ impl Metrics {
         Timer { metrics: self.clone(), route: route(path), started: Instant::now() }
     }
 
-    /// The text that Prometheus scrapes.
-    pub(crate) fn render(&self) -> Response {
+    /// The text that Prometheus scrapes; the clock's part is what the edge has found at its last tick.
+    pub(crate) fn render(&self, clock_ahead_ms: Option<i64>) -> Response {
+        // Clocks that were not compared differ by an unknown amount.
+        let ahead_s = clock_ahead_ms.map_or(f64::NAN, |it| Duration::from_millis(it.unsigned_abs()).as_secs_f64());
+        self.clock_ahead_seconds.set(if clock_ahead_ms < Some(0) { -ahead_s } else { ahead_s });
         let (encoder, mut text) = (TextEncoder::new(), Vec::new());
         let encoded = encoder.encode(&self.registry.gather(), &mut text);
         let mut response = Response::new(Body::from(text));
@@ -88,5 +102,26 @@ fn route(path: &str) -> &'static str {
         _ if path.starts_with("/v1/models") => "models",
         _ if path.starts_with("/api/") => "api",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    /// Checklist 24.
+    #[tokio::test]
+    async fn a_clock_that_differs_shows() {
+        let metrics = Metrics::new().unwrap();
+        for (ahead_ms, line) in [
+            (None, "nest_edge_clock_ahead_seconds NaN"),
+            (Some(300_000), "nest_edge_clock_ahead_seconds 300"),
+            (Some(-300_500), "nest_edge_clock_ahead_seconds -300.5"),
+        ] {
+            let body = metrics.render(ahead_ms).into_body().collect().await.unwrap().to_bytes();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            assert!(text.lines().any(|it| it == line), "{line} in {text}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The listener: HTTP/1.1 connections, the peer's address, and an orderly end.
 
-use crate::{Native, metrics::Metrics};
+use crate::{Native, metrics::Metrics, public};
 use anyhow::Context as _;
 use axum::{body::Body, response::Response};
 use edge_core::{Config, Edge, Host, files, host::PeerIp};
@@ -123,11 +123,11 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     // This process' own counters; the core knows nothing of them, since no other host can be scraped.
     if request.uri().path() == "/metrics" {
-        return Ok(metrics.render());
+        return Ok(metrics.render(edge.clock_ahead_ms()));
     }
     let timer = metrics.begin(request.uri().path());
     let mut request = request.map(Body::new);
-    if let Some(file) = files::answer(&request, &edge.config().api_prefix, embedded) {
+    if let Some(file) = files::answer(&request, &edge.config().api_prefix, public::read) {
         timer.answered(file.status());
         return Ok(file);
     }
@@ -135,9 +135,4 @@ async fn answer(
     let response = edge.call(host, request).await;
     timer.answered(response.status());
     Ok(response)
-}
-
-/// The one file that this program carries with it.
-fn embedded(name: &str) -> Option<Vec<u8>> {
-    (name == "index.html").then(|| include_bytes!("../../public/index.html").to_vec())
 }

@@ -21,5 +21,5 @@ pub(crate) async fn load() -> Result<Config, Problems> {
             }
         }
     }
-    Config::load(&|name| values.get(name).cloned())
+    Config::load(&|name| values.get(name).cloned()).and_then(Config::without_smtp)
 }

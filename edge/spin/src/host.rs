@@ -5,9 +5,12 @@ use axum::body::Body;
 use bytes::Bytes;
 use edge_core::{
     Config, Host,
-    host::{FetchError, RelayOptions, Relayed, Row, SqlError, Value},
+    host::{Busy, FetchError, RelayOptions, Relayed, Row, SqlError, Value},
 };
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use http::{Request, Response};
 use secrecy::SecretString;
 use shared::time::Timestamp;
@@ -42,6 +45,12 @@ impl Host for Spin {
     /// The task becomes part of the request's own, which Spin lets end after the response, whoever has left.
     fn defer(&self, task: BoxFuture<'static, ()>) {
         spawn(task);
+    }
+
+    /// There is one thread: whatever is computed holds up the others, wherever it is put.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>> {
+        work();
+        future::ready(Ok(())).boxed()
     }
 
     fn now(&self) -> Timestamp {

@@ -10,7 +10,7 @@ use crate::id::NodeId;
 use serde::{Deserialize, Serialize};
 
 /// `POST {API_V1_STR}/nodes/register`, signed with the node's own key: "here I am, and this is what I serve".
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Registration {
     /// The node's public key; the call must be signed by its other half.
     pub public_key: PublicKey,
@@ -28,7 +28,7 @@ pub struct Registration {
 }
 
 /// The answer to a [`Registration`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Registered {
     /// The node's id from now on.
     pub node_id: NodeId,
@@ -41,7 +41,7 @@ pub struct Registered {
 /// `POST {API_V1_STR}/nodes/heartbeat`, signed with the node's own key: "I am still here".
 ///
 /// The edge answers 204, or 404 when the node must register again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Heartbeat {
     /// The id that registration gave.
     pub node_id: NodeId,
@@ -54,7 +54,7 @@ pub struct Heartbeat {
 }
 
 /// A model as a node offers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServedModel {
     /// The id that callers put into `model`.
     pub id: String,
@@ -65,7 +65,7 @@ pub struct ServedModel {
 }
 
 /// What a model is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Chat and text completions.
@@ -75,7 +75,7 @@ pub enum Task {
 }
 
 /// How much a node takes at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Capacity {
     /// Sequences computed together.
     pub running: u32,

@@ -29,6 +29,14 @@ pub struct CallKey(KeyPair);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicKey([u8; 32]);
 
+impl utoipa::PartialSchema for PublicKey {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        crate::schema::text("^[A-Za-z0-9_-]{43}$")
+    }
+}
+
+impl utoipa::ToSchema for PublicKey {}
+
 /// A call whose signature holds: who made it, when, and what tells it from its copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedCall {

@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 /// A call for the next message of a conversation.
 ///
 /// Fields we do not know are ignored here; who relays a call passes on the bytes it got, not this.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ChatRequest {
     /// The model's id.
+    #[schema(required)]
     pub model: String,
     /// The conversation so far.
+    #[schema(required)]
     pub messages: Vec<ChatMessage>,
     /// Answer in server-sent events.
     pub stream: Option<bool>,
@@ -55,7 +57,7 @@ pub struct ChatRequest {
 }
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ChatMessage {
     /// `system`, `developer`, `user`, `assistant` or `tool`.
     pub role: String,
@@ -68,7 +70,7 @@ pub struct ChatMessage {
 }
 
 /// A message's content: a text, or parts of several kinds.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Content {
     /// All of it.
@@ -78,7 +80,7 @@ pub enum Content {
 }
 
 /// A piece of a message.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ContentPart {
     /// `text`, `image_url`, ...
     #[serde(rename = "type")]
@@ -89,7 +91,7 @@ pub struct ContentPart {
 }
 
 /// Why a model stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// It was done, or met a stop text.
@@ -99,7 +101,7 @@ pub enum FinishReason {
 }
 
 /// The answer in one piece.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ChatCompletion {
     /// `chatcmpl-...`.
     pub id: String,
@@ -116,7 +118,7 @@ pub struct ChatCompletion {
 }
 
 /// One answer.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ChatChoice {
     /// Which of `n`.
     pub index: u32,
@@ -129,7 +131,7 @@ pub struct ChatChoice {
 }
 
 /// One event of a streamed answer.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ChatChunk {
     /// The same in all chunks of an answer.
     pub id: String,
@@ -150,7 +152,7 @@ pub struct ChatChunk {
 }
 
 /// What is new in one answer.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ChatChunkChoice {
     /// Which of `n`.
     pub index: u32,
@@ -161,7 +163,7 @@ pub struct ChatChunkChoice {
 }
 
 /// What to append to a message.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Delta {
     /// Set in the first chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,12 +7,14 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A call for the continuation of a text. Fields are those of [`super::chat::ChatRequest`] where not described.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct CompletionRequest {
     /// The model's id.
+    #[schema(required)]
     pub model: String,
     /// The text to continue.
+    #[schema(required)]
     pub prompt: Option<Prompt>,
     /// Answer in server-sent events.
     pub stream: Option<bool>,
@@ -49,7 +51,7 @@ pub struct CompletionRequest {
 }
 
 /// What to continue: text or tokens, one or several.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Prompt {
     /// A text.
@@ -63,7 +65,7 @@ pub enum Prompt {
 }
 
 /// The answer: all of it, or one event of a stream; the two have one shape.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Completion {
     /// `cmpl-...`, the same in all chunks of an answer.
     pub id: String,
@@ -84,7 +86,7 @@ pub struct Completion {
 }
 
 /// One answer, or what is new of it.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct CompletionChoice {
     /// Which of `n`.
     pub index: u32,

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// A call for the embeddings of some texts.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct EmbeddingRequest {
     /// The model's id.
     #[serde(default)]
+    #[schema(required)]
     pub model: String,
     /// What to embed.
     pub input: EmbeddingInput,
@@ -19,7 +20,7 @@ pub struct EmbeddingRequest {
 }
 
 /// What to embed: text or tokens, one or several.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum EmbeddingInput {
     /// A text.
@@ -33,7 +34,7 @@ pub enum EmbeddingInput {
 }
 
 /// How the numbers of an embedding are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EncodingFormat {
     /// A JSON array.
@@ -44,7 +45,7 @@ pub enum EncodingFormat {
 }
 
 /// The answer to an [`EmbeddingRequest`].
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct EmbeddingResponse {
     /// `list`.
     pub object: String,
@@ -57,7 +58,7 @@ pub struct EmbeddingResponse {
 }
 
 /// One input's embedding.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Embedding {
     /// `embedding`.
     pub object: String,
@@ -68,7 +69,7 @@ pub struct Embedding {
 }
 
 /// An embedding's numbers.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Vector {
     /// As numbers.
@@ -78,7 +79,7 @@ pub enum Vector {
 }
 
 /// Tokens of the inputs; there are none of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct EmbeddingUsage {
     /// Tokens of all inputs, special ones included.
     pub prompt_tokens: u64,

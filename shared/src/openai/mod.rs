@@ -11,7 +11,7 @@ use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 
 /// A value that may be given alone or in a list, such as `stop`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     /// Alone.
@@ -31,7 +31,7 @@ impl<T> OneOrMany<T> {
 }
 
 /// `stream_options`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct StreamOptions {
     /// Close the stream with a chunk that carries the usage.
     #[serde(default)]
@@ -41,7 +41,7 @@ pub struct StreamOptions {
 /// `x_nest`: the usage of a stream whose caller did not ask for it, beside the finish reason.
 ///
 /// Groq does the same with `x_groq`; the edge meters by it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct VendorUsage {
     /// Tokens read and written.
     pub usage: Usage,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// All models.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct ModelList {
     /// `list`.
     pub object: String,
@@ -12,7 +12,7 @@ pub struct ModelList {
 }
 
 /// One model.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct Model {
     /// What callers put into `model`.
     pub id: String,

@@ -6,13 +6,16 @@
 //!
 //! It also lends tests two things that they have natively: a clock that they move, and a count of statements.
 
+mod act;
 mod crates;
 mod host;
+mod mail;
 mod watched;
 mod wire;
 
 pub use crates::Smoke;
 pub use host::{ANSWER, Clock, FAILURE, IDLE_MS, NOTE, Query, URL};
+pub use mail::Post;
 pub use watched::{AHEAD_MS, Watch, Watched};
 pub use wire::Wire;
 
@@ -23,7 +26,8 @@ use std::sync::{Arc, LazyLock};
 
 /// The edge, and the contract's own routes.
 pub fn edge(config: Config) -> Edge {
-    Edge::with_routes(config, host::routes().merge(crates::routes()).route("/contract/statements", get(statements)))
+    let routes = host::routes().merge(crates::routes()).merge(act::routes()).merge(mail::routes());
+    Edge::with_routes(config, routes.route("/contract/statements", get(statements)))
 }
 
 /// Answers as [`Edge::call`] does, on a host that is watched.

@@ -4,7 +4,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use edge_core::{
     Host,
-    host::{FetchError, RelayOptions, Relayed, Row, SqlError, Value},
+    host::{Busy, FetchError, MailError, OutgoingMail, RelayOptions, Relayed, Row, SqlError, Value},
 };
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request};
@@ -75,8 +75,16 @@ impl Host for Watched {
         self.host.relay(request, options)
     }
 
+    fn smtp(&self, mail: OutgoingMail) -> BoxFuture<'_, Result<(), MailError>> {
+        self.host.smtp(mail)
+    }
+
     fn defer(&self, task: BoxFuture<'static, ()>) {
         self.host.defer(task);
+    }
+
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>> {
+        self.host.compute(work)
     }
 
     fn now(&self) -> Timestamp {

@@ -1,12 +1,12 @@
 //! The Spin component, under our own test host.
 
-use super::{Settings, cloudflare::built};
-use crate::lasting;
+use super::Settings;
+use crate::{installed::by_xtask, lasting};
 use nest_spin_host::{Options, SpinHost};
 use std::path::{Path, PathBuf};
 
 /// Settings that mean nothing on Spin: it has a listener and a pool of its own.
-const FOREIGN: [&str; 3] = ["HOST", "PORT", "DATABASE_CONNECTIONS"];
+const FOREIGN: [&str; 4] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL"];
 
 /// A host with one component; it stops with this value.
 pub struct Component {
@@ -28,12 +28,15 @@ impl Component {
             ("database_host", "postgres://127.0.0.1:*"),
             ("upstream_host", "http://127.0.0.1:*"),
             ("node_hosts", "http://127.0.0.1:*"),
+            ("mail_host", "http://127.0.0.1:*"),
+            ("openid_hosts", "http://127.0.0.1:*"),
+            ("anchor_host", "http://127.0.0.1:*"),
         ] {
             variables.push((name.to_owned(), hosts.to_owned()));
         }
         let options = Options {
             manifest: Path::new(env!("CARGO_MANIFEST_DIR")).join("../spin.toml"),
-            component: Some(built("NEST_TEST_SPIN_COMPONENT").into()),
+            component: Some(by_xtask("NEST_TEST_SPIN_COMPONENT").into()),
             variables,
             listen: ([127, 0, 0, 1], 0).into(),
             log: Some(log.clone()),

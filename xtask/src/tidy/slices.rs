@@ -6,8 +6,10 @@ use super::source::{Named, Source, before_tests, line};
 use super::{File, Problem};
 
 /// In the order of `docs/architecture.md`: a slice may use those before it.
-const SLICES: [&str; 12] =
-    ["auth", "orgs", "keys", "limits", "nodes", "usage", "billing", "proxy", "tools", "research", "mail", "admin"];
+const SLICES: [&str; 13] = [
+    "audit", "mail", "limits", "auth", "orgs", "keys", "nodes", "usage", "billing", "proxy", "tools", "research",
+    "admin",
+];
 
 const HOSTS: [&str; 3] = ["native", "cloudflare", "spin"];
 const HOST_LINES: usize = 200;

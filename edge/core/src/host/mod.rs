@@ -1,11 +1,13 @@
-//! What a platform lends the edge: SQL, outbound HTTP, work after the response, time, sleep and randomness.
+//! What a platform lends the edge: SQL, outbound HTTP and mail, work after the response, time, sleep and randomness.
 //!
 //! Cloudflare, Spin and the native server each implement [`Host`] once; `tests/it/host.rs` is the contract they pass.
 //! Every future is `Send`; a single-threaded host wraps its own at this border.
 #![warn(missing_docs)]
 
+mod mail;
 mod passing;
 
+pub use mail::{MailError, OutgoingMail};
 pub use passing::{is_event_stream, relayed};
 
 pub use crate::sql::{Row, SqlError, Value};
@@ -17,7 +19,7 @@ use shared::{
     openai::sse::{Tail, read_tail},
     time::Timestamp,
 };
-use std::net::IpAddr;
+use std::{future::ready, net::IpAddr};
 
 /// The port to a platform.
 pub trait Host: Send + Sync + 'static {
@@ -32,8 +34,17 @@ pub trait Host: Send + Sync + 'static {
     /// As [`Host::fetch`], but an answer that is an event stream becomes a body for the client that nobody touches.
     fn relay(&self, request: Request<Bytes>, options: RelayOptions) -> BoxFuture<'_, Result<Relayed, FetchError>>;
 
+    /// Gives a mail to the mail server of `SMTP_URL`; a host that speaks no SMTP refuses that setting at start.
+    fn smtp(&self, _mail: OutgoingMail) -> BoxFuture<'_, Result<(), MailError>> {
+        Box::pin(ready(Err(MailError::Later("this host speaks no SMTP".into()))))
+    }
+
     /// Runs `task` to its end, whether or not the client is still there.
     fn defer(&self, task: BoxFuture<'static, ()>);
+
+    /// Runs heavy work where it holds up no request, at most as much at once as there are cores; refuses it when too
+    /// much waits already.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>>;
 
     /// The time.
     fn now(&self) -> Timestamp;
@@ -55,6 +66,11 @@ pub fn random<const N: usize>(host: &dyn Host) -> [u8; N] {
 /// The address a request came from, as the host saw it; a host puts it into the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerIp(pub IpAddr);
+
+/// Too much heavy work waits already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too much heavy work waits already")]
+pub struct Busy;
 
 /// How to relay a stream.
 pub struct RelayOptions {

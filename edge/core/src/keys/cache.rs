@@ -79,6 +79,7 @@ mod tests {
             expires_at: None,
             revoked_at: None,
             version,
+            org_suspended: false,
         }
     }
 

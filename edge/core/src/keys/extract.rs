@@ -6,7 +6,7 @@ use super::{
     rules::{self, Freshness},
     sql::StoredKey,
 };
-use crate::{App, Error, sql::SqlError};
+use crate::{App, Error, openapi::Describe, sql::SqlError};
 use axum::extract::FromRequestParts;
 use futures_util::FutureExt as _;
 use http::{header::AUTHORIZATION, request::Parts};
@@ -19,22 +19,28 @@ pub struct Caller {
     pub org_id: OrgId,
 }
 
+/// A handler that takes a `Caller` stands in the route table as one that needs a key.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let Ok(app) = App::from_request_parts(parts, state).await;
-        if parts.uri.query().is_some_and(rules::in_query) {
-            return Err(KeyError::InQuery.into());
-        }
-        let header = parts.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
-        let text = header.and_then(rules::bearer).ok_or(KeyError::Missing)?;
-        let id = rules::parse(text)?;
-        let stored = known(&app, id).await?.ok_or(KeyError::Unknown)?;
-        rules::admit(&stored, &rules::hash(text), app.host.now())?;
-        tracing::Span::current().record("key.id", tracing::field::display(id));
-        Ok(Self { key_id: id, org_id: stored.org_id })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get::<Self>().copied().ok_or_else(|| KeyError::Missing.into())
     }
+}
+
+impl Describe for Caller {}
+
+/// The live key on a request.
+pub(crate) async fn recognise(app: &App, parts: &Parts) -> Result<Caller, Error> {
+    if parts.uri.query().is_some_and(rules::in_query) {
+        return Err(KeyError::InQuery.into());
+    }
+    let header = parts.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let text = header.and_then(rules::bearer).ok_or(KeyError::Missing)?;
+    let id = rules::parse(text)?;
+    let stored = known(app, id).await?.ok_or(KeyError::Unknown)?;
+    rules::admit(&stored, &rules::hash(text), app.host.now())?;
+    tracing::Span::current().record("key.id", tracing::field::display(id));
+    Ok(Caller { key_id: id, org_id: stored.org_id })
 }
 
 /// The key's row, from the cache as long as that is right.

@@ -10,6 +10,7 @@ mod sql;
 
 pub(crate) use cache::Cache;
 pub use extract::Caller;
+pub(crate) use extract::recognise;
 pub use rules::KeyError;
 pub use sql::KeySummary;
 pub(crate) use sql::statements;

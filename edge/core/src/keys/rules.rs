@@ -18,6 +18,8 @@ pub enum KeyError {
     Expired,
     #[error("the API key was revoked")]
     Revoked,
+    #[error("the organisation of the API key is suspended: write to support")]
+    Suspended,
     #[error("an API key does not belong in a URL, where it ends up in logs: send it as `Authorization: Bearer`")]
     InQuery,
 }
@@ -30,6 +32,7 @@ impl KeyError {
             Self::Malformed | Self::Unknown => "invalid_api_key",
             Self::Expired => "expired_api_key",
             Self::Revoked => "revoked_api_key",
+            Self::Suspended => "org_suspended",
             Self::InQuery => "api_key_in_query",
         }
     }
@@ -110,6 +113,7 @@ pub(super) fn admit(stored: &super::StoredKey, presented: &SecretHash, now: Time
     match stored.expires_at {
         // Expiry is exclusive: lists say "valid until", so at that instant the key is dead.
         Some(expires_at) if expires_at <= now => Err(KeyError::Expired),
+        _ if stored.org_suspended => Err(KeyError::Suspended),
         _ => Ok(()),
     }
 }
@@ -175,15 +179,18 @@ mod tests {
     #[test]
     fn a_stored_key_admits_its_own_text_until_it_expires_or_is_revoked() {
         let secret_hash = hash("right");
-        for (presented, expires_at, revoked_at, verdict) in [
-            ("right", None, None, Ok(())),
-            ("right", Some(1_001), None, Ok(())),
-            ("right", Some(1_000), None, Err(KeyError::Expired)),
-            ("right", Some(999), None, Err(KeyError::Expired)),
-            ("right", None, Some(5_000), Err(KeyError::Revoked)),
-            ("right", Some(1), Some(1), Err(KeyError::Revoked)),
-            ("wrong", None, None, Err(KeyError::Unknown)),
-            ("wrong", Some(1), Some(1), Err(KeyError::Unknown)),
+        for (presented, expires_at, revoked_at, org_suspended, verdict) in [
+            ("right", None, None, false, Ok(())),
+            ("right", Some(1_001), None, false, Ok(())),
+            ("right", Some(1_000), None, false, Err(KeyError::Expired)),
+            ("right", Some(999), None, false, Err(KeyError::Expired)),
+            ("right", None, Some(5_000), false, Err(KeyError::Revoked)),
+            ("right", Some(1), Some(1), false, Err(KeyError::Revoked)),
+            ("right", None, None, true, Err(KeyError::Suspended)),
+            ("right", None, Some(1), true, Err(KeyError::Revoked)),
+            ("wrong", None, None, true, Err(KeyError::Unknown)),
+            ("wrong", None, None, false, Err(KeyError::Unknown)),
+            ("wrong", Some(1), Some(1), false, Err(KeyError::Unknown)),
         ] {
             let stored = super::super::StoredKey {
                 id: id(1),
@@ -192,8 +199,10 @@ mod tests {
                 expires_at: expires_at.map(Timestamp),
                 revoked_at: revoked_at.map(Timestamp),
                 version: 1,
+                org_suspended,
             };
-            assert_eq!(admit(&stored, &hash(presented), NOW), verdict, "{presented} {expires_at:?} {revoked_at:?}");
+            let case = format!("{presented} {expires_at:?} {revoked_at:?} {org_suspended}");
+            assert_eq!(admit(&stored, &hash(presented), NOW), verdict, "{case}");
         }
     }
 

@@ -19,6 +19,7 @@ row! {
         pub(super) expires_at: Option<Timestamp>,
         pub(super) revoked_at: Option<Timestamp>,
         pub(super) version: i64,
+        pub(super) org_suspended: bool,
     }
 }
 
@@ -58,12 +59,14 @@ pub(super) struct NewRow {
 }
 
 sql! {
+    // A deleted organisation takes its keys with it.
     BY_ID(KeyId) -> StoredKey = "
-        select id::text, org_id::text, secret_hash,
-            (extract(epoch from expires_at) * 1000)::int8 as expires_at,
-            (extract(epoch from revoked_at) * 1000)::int8 as revoked_at,
-            version
-        from api_keys where id = $1::text::uuid";
+        select key.id::text, key.org_id::text, key.secret_hash,
+            (extract(epoch from key.expires_at) * 1000)::int8 as expires_at,
+            (extract(epoch from coalesce(key.revoked_at, org.deleted_at)) * 1000)::int8 as revoked_at,
+            key.version, org.suspended_at is not null as org_suspended
+        from api_keys key join orgs org on org.id = key.org_id
+        where key.id = $1::text::uuid";
 
     INSERT(KeyId, OrgId, Option<UserId>, String, String, String, Vec<u8>, Option<Timestamp>) -> Id = "
         insert into api_keys (id, org_id, created_by, name, prefix, last_four, secret_hash, expires_at)

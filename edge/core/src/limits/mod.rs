@@ -3,7 +3,10 @@
 //! Fixed windows by address, counted in this process or isolate. Owns no table. Limits of keys and organisations, and
 //! counters that all edges share, come with their own release.
 
+mod extract;
 mod rules;
+
+pub(crate) use extract::{Client, DEVICE_COOKIE};
 
 use crate::{App, Error, host::PeerIp};
 use http::Extensions;
@@ -25,10 +28,19 @@ pub(crate) struct Windows(Mutex<HashMap<IpAddr, Window>>);
 
 /// Counts a call of the address behind a request, or refuses it.
 pub(crate) fn take(app: &App, extensions: &Extensions, headers: &HeaderMap, limit: u64) -> Result<(), Error> {
+    app.windows.take(client_ip(app, extensions, headers).unwrap_or(UNKNOWN), limit, app.host.now())
+}
+
+/// The address that a request counts for.
+fn client_ip(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     let peer = extensions.get::<PeerIp>().map(|it| it.0);
     let forwarded: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|it| it.to_str().ok()).collect();
-    let ip = rules::client_ip(peer, &forwarded.join(","), app.config.trusted_proxy_hops);
-    app.windows.take(ip.unwrap_or(UNKNOWN), limit, app.host.now())
+    rules::client_ip(peer, &forwarded.join(","), app.config.trusted_proxy_hops)
+}
+
+/// What counts as one address: an IPv6 customer's whole network.
+pub(crate) fn network(ip: Option<IpAddr>) -> IpAddr {
+    rules::bucket(ip.unwrap_or(UNKNOWN))
 }
 
 const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);

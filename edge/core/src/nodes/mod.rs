@@ -10,13 +10,18 @@ mod sql;
 pub(crate) use registry::{CallGuard, Chosen, Node, Registry};
 pub(crate) use sql::statements;
 
-use crate::{App, Error, Host, Store, host::random, payload::Payload, sql::SqlError};
-use axum::{
-    Json, Router,
-    routing::{get, post},
+use crate::{
+    App, Error, Host, Store,
+    access::Access,
+    host::random,
+    openapi::{NoContent, Status},
+    payload::Payload,
+    route::{Route, get, post},
+    sql::SqlError,
 };
+use axum::Json;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, Uri};
 use rules::Choice;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -27,11 +32,14 @@ use shared::{
 };
 use url::Url;
 
-pub(crate) fn routes() -> Router {
-    Router::new()
-        .route("/nodes/register", post(register))
-        .route("/nodes/heartbeat", post(heartbeat))
-        .route("/nodes/edge-keys", get(edge_keys))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        post("/nodes/register", Access::NODE, register, "Takes a GPU node's registration, signed by the node.")
+            .takes::<Registration>(),
+        post("/nodes/heartbeat", Access::NODE, heartbeat, "Takes a GPU node's heartbeat, signed by the node.")
+            .takes::<Heartbeat>(),
+        get("/nodes/edge-keys", Access::ANYONE, edge_keys, "The keys that sign this edge's calls, for nodes to pin."),
+    ]
 }
 
 /// A node joins, or comes back with another address or other models.
@@ -60,18 +68,21 @@ async fn heartbeat(
     uri: Uri,
     headers: HeaderMap,
     Payload(body): Payload,
-) -> Result<StatusCode, Error> {
+) -> Result<NoContent, Error> {
     let beat: Heartbeat = json(&body)?;
     // The signer is taken at its word here; the statement finds the row only if id and key belong together.
     let claimed: PublicKey = header(&headers, "x-nest-key").unwrap_or_default().parse()?;
     let call = signed(&app, &[claimed], &method, &uri, &headers, &body)?;
     let known = app.store.heartbeat(beat, claimed.to_string(), call.time).await?;
-    if known { Ok(StatusCode::NO_CONTENT) } else { Err(Error::UnknownNode) }
+    if known { Ok(Status(())) } else { Err(Error::UnknownNode) }
 }
 
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct EdgeKeys(Vec<PublicKey>);
+
 /// The keys that sign this edge's calls, for nodes that pin them.
-async fn edge_keys(app: App) -> Json<Vec<PublicKey>> {
-    Json(vec![app.config.call_key.public()])
+async fn edge_keys(app: App) -> Json<EdgeKeys> {
+    Json(EdgeKeys(vec![app.config.call_key.public()]))
 }
 
 fn signed(

@@ -11,25 +11,45 @@ mod relay;
 
 pub(crate) use groq::Catalogue;
 
-use crate::{App, Error, app::Id, keys::Caller, nodes, payload::Payload};
-use axum::{
-    Json, Router,
-    extract::Path,
-    response::Response,
-    routing::{get, post},
+use crate::{
+    App, Error,
+    access::Access,
+    app::Id,
+    keys::Caller,
+    nodes,
+    payload::Payload,
+    route::{Route, get, post},
 };
+use axum::{Json, extract::Path, response::Response};
 use call::{Call, Endpoint};
 use meter::Meter;
-use serde_json::{Value, json};
+use shared::openai::{
+    chat::{ChatChunk, ChatCompletion, ChatRequest},
+    completions::{Completion, CompletionRequest},
+    embeddings::{EmbeddingRequest, EmbeddingResponse},
+    models::{Model, ModelList},
+};
 
-pub(crate) fn routes() -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(chat_completions))
-        .route("/v1/completions", post(completions))
-        .route("/v1/embeddings", post(embeddings))
-        .route("/v1/models", get(list_models))
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        post("/v1/chat/completions", Access::KEY, chat_completions, "Answers a chat, as OpenAI does.")
+            .at_root()
+            .takes::<ChatRequest>()
+            .gives::<ChatCompletion>()
+            .streams::<ChatChunk>(),
+        post("/v1/completions", Access::KEY, completions, "Completes a prompt, as OpenAI does.")
+            .at_root()
+            .takes::<CompletionRequest>()
+            .gives::<Completion>()
+            .streams::<Completion>(),
+        post("/v1/embeddings", Access::KEY, embeddings, "Embeds texts, as OpenAI does.")
+            .at_root()
+            .takes::<EmbeddingRequest>()
+            .gives::<EmbeddingResponse>(),
+        get("/v1/models", Access::KEY, list_models, "Lists the models that a call may name.").at_root(),
         // A model's id may hold slashes, as Hugging Face's do.
-        .route("/v1/models/{*model}", get(show_model))
+        get("/v1/models/{*model}", Access::KEY, show_model, "Shows one model.").at_root(),
+    ]
 }
 
 async fn chat_completions(app: App, id: Id, caller: Caller, payload: Payload) -> Result<Response, Error> {
@@ -57,14 +77,14 @@ async fn relay(
     relay::run(&app, id, call, meter).await
 }
 
-async fn list_models(app: App, _: Caller) -> Result<Json<Value>, Error> {
+async fn list_models(app: App, _: Caller) -> Result<Json<ModelList>, Error> {
     let served = served(&app).await?;
-    Ok(Json(json!({"object": "list", "data": served.iter().map(entry).collect::<Vec<_>>()})))
+    Ok(Json(ModelList::new(served.into_iter().map(entry).collect())))
 }
 
-async fn show_model(app: App, _: Caller, Path(model): Path<String>) -> Result<Json<Value>, Error> {
+async fn show_model(app: App, _: Caller, Path(model): Path<String>) -> Result<Json<Model>, Error> {
     let served = served(&app).await?;
-    served.iter().find(|it| it.id == model).map(|it| Json(entry(it))).ok_or(Error::NoModel { model })
+    served.into_iter().find(|it| it.id == model).map(|it| Json(entry(it))).ok_or(Error::NoModel { model })
 }
 
 /// A model and who serves it.
@@ -82,7 +102,13 @@ async fn served(app: &App) -> Result<Vec<Served>, Error> {
     Ok(of_nodes.into_iter().map(served("nest")).chain(others.into_iter().map(served("groq"))).collect())
 }
 
-fn entry(model: &Served) -> Value {
+fn entry(model: Served) -> Model {
     // OpenAI's clients expect a time of creation; none of the upstreams knows one that would mean something.
-    json!({"id": model.id, "object": "model", "created": 0, "owned_by": model.owner})
+    Model {
+        id: model.id,
+        object: "model".to_owned(),
+        created: 0,
+        owned_by: model.owner.to_owned(),
+        context_window: None,
+    }
 }

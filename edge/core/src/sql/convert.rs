@@ -2,7 +2,9 @@
 
 use super::{Kind, Value};
 use shared::{
-    id::{InviteId, KeyId, NodeId, OrgId, RequestId, UserId},
+    id::{
+        ClientId, InvitationId, InviteId, KeyId, MailId, NodeId, OrgId, PasskeyId, RequestId, RoleId, SessionId, UserId,
+    },
     time::Timestamp,
 };
 use uuid::Uuid;
@@ -60,7 +62,7 @@ macro_rules! ids {
     )*};
 }
 
-ids!(InviteId, KeyId, NodeId, OrgId, RequestId, UserId);
+ids!(ClientId, InvitationId, InviteId, KeyId, MailId, NodeId, OrgId, PasskeyId, RequestId, RoleId, SessionId, UserId);
 
 /// Times travel as milliseconds since the epoch; the statement casts to and from `timestamptz`.
 impl SqlType for Timestamp {

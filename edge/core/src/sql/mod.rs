@@ -15,6 +15,9 @@ use crate::host::BoxError;
 /// Every statement of the core.
 pub fn statements() -> Vec<Described> {
     [
+        crate::audit::statements(),
+        crate::mail::statements(),
+        crate::clock::statements(),
         crate::auth::statements(),
         crate::orgs::statements(),
         crate::keys::statements(),

@@ -83,6 +83,9 @@ params!(A B C D E F G H);
 params!(A B C D E F G H I);
 params!(A B C D E F G H I J);
 params!(A B C D E F G H I J K);
+params!(A B C D E F G H I J K L);
+params!(A B C D E F G H I J K L M);
+params!(A B C D E F G H I J K L M N);
 
 /// Declares a row type whose fields are the columns, in order.
 macro_rules! row {

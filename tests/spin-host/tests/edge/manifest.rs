@@ -6,10 +6,10 @@ use shared::setting::Setting;
 use std::collections::BTreeSet;
 
 /// Settings of a server that listens and pools connections itself.
-const NOT_ON_SPIN: [&str; 3] = ["HOST", "PORT", "DATABASE_CONNECTIONS"];
+const NOT_ON_SPIN: [&str; 4] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL"];
 
 /// What only the manifest knows: what may be reached.
-const HOSTS: [&str; 3] = ["database_host", "upstream_host", "node_hosts"];
+const HOSTS: [&str; 6] = ["database_host", "upstream_host", "node_hosts", "mail_host", "openid_hosts", "anchor_host"];
 
 fn settings() -> impl Iterator<Item = (String, &'static Setting)> {
     SETTINGS.iter().filter(|it| !NOT_ON_SPIN.contains(&it.name)).map(|it| (it.name.to_ascii_lowercase(), it))
