@@ -6,9 +6,13 @@
 
 use super::{
     chain::{Anchor, Head},
-    chaining::{ChainError, hex, opened_head},
+    chaining::{ChainError, opened_head},
 };
-use crate::{App, error::chain as causes, sql::SqlError};
+use crate::{
+    App,
+    error::chain as causes,
+    sql::{SqlError, hex},
+};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{Request, header::CONTENT_TYPE};

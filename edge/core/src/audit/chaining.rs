@@ -9,7 +9,14 @@ use super::{
     sealed::PLACE,
     sql::{HeadRow, LogRow},
 };
-use crate::{App, error::chain as causes, host::random, refresh::Refresh, seal::SealError, sql::SqlError};
+use crate::{
+    App,
+    error::chain as causes,
+    host::random,
+    refresh::Refresh,
+    seal::SealError,
+    sql::{SqlError, hex},
+};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use std::sync::{Mutex, PoisonError};
@@ -129,10 +136,6 @@ fn link(key: &ChainKey, head: Head, entries: &[LogRow]) -> (Head, Vec<Linked>) {
     });
     let links = links.collect();
     (end, links)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl HeadRow {

@@ -51,7 +51,7 @@ pub async fn compare(store: &Store, kept: &[Elsewhere], findings: &mut Findings)
         debug_assert_eq!(it.seq, entry.seq);
         match entry.mac {
             None => findings.push(Finding::ElsewhereMissing { seq: it.seq }),
-            Some(mac) if super::chaining::hex(&mac) != it.mac => {
+            Some(mac) if crate::sql::hex(&mac) != it.mac => {
                 findings.push(Finding::ElsewhereDiffers { seq: it.seq });
             }
             Some(_) => {}

@@ -25,9 +25,8 @@ mod sql;
 mod throttle;
 mod token;
 
+pub(crate) use account::NewAccount;
 pub use account::{InvitedOperator, invite_operator};
-#[allow(unused_imports, reason = "whatever else proves an address makes accounts and tokens by these")]
-pub(crate) use account::{NewAccount, OnceToken};
 pub(crate) use client::live_client;
 pub(crate) use email::normalised as normalised_email;
 pub use error::AuthError;
@@ -43,13 +42,11 @@ pub use operate::{
 };
 pub use recognise::Person;
 pub(crate) use recognise::{Membership, Presented, presented, recognise, refuse_foreign_pages};
-pub(crate) use rules::is_fresh;
+pub(crate) use rules::{bearer, is_fresh};
 pub(crate) use sealed::SEALED;
 #[cfg(feature = "openapi")]
 pub(crate) use session::COOKIE as SESSION_COOKIE;
 pub use sql::SessionRow;
-#[allow(unused_imports, reason = "whatever else takes a password counts its tries by these")]
-pub(crate) use throttle::admit_address;
 pub(crate) use token::{ClientClaims, Keys as TokenKeys};
 
 use crate::{

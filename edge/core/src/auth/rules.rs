@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 pub(super) const FRESH_MS: i64 = 300_000;
 
 /// The token of an `Authorization: Bearer` header; the scheme ignores case (RFC 9110, section 11.1).
-pub(super) fn bearer(header: &str) -> Option<&str> {
+pub(crate) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
@@ -50,6 +50,22 @@ pub(super) fn origin_of(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bearer_takes_the_token() {
+        for (header, token) in [
+            ("Bearer nest_1", Some("nest_1")),
+            ("bearer nest_1", Some("nest_1")),
+            ("BEARER  nest_1 ", Some("nest_1")),
+            ("Basic nest_1", None),
+            ("Bearer ", None),
+            ("Bearer", None),
+            ("nest_1", None),
+            ("", None),
+        ] {
+            assert_eq!(bearer(header), token, "{header:?}");
+        }
+    }
 
     #[test]
     fn an_origin_ends_where_the_path_begins() {

@@ -6,7 +6,7 @@ use super::{
     rules::{self, Freshness},
     sql::StoredKey,
 };
-use crate::{App, Error, openapi::Describe, sql::SqlError};
+use crate::{App, Error, auth, openapi::Describe, sql::SqlError};
 use axum::extract::FromRequestParts;
 use futures_util::FutureExt as _;
 use http::{header::AUTHORIZATION, request::Parts};
@@ -35,7 +35,7 @@ pub(crate) async fn recognise(app: &App, parts: &Parts) -> Result<Caller, Error>
         return Err(KeyError::InQuery.into());
     }
     let header = parts.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
-    let text = header.and_then(rules::bearer).ok_or(KeyError::Missing)?;
+    let text = header.and_then(auth::bearer).ok_or(KeyError::Missing)?;
     let id = rules::parse(text)?;
     let stored = known(app, id).await?.ok_or(KeyError::Unknown)?;
     rules::admit(&stored, &rules::hash(text), app.host.now())?;

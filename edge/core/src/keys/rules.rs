@@ -86,13 +86,6 @@ pub(super) fn preview(text: &str) -> (String, String) {
     (text[..PREFIX.len() + 4].to_owned(), text[text.len() - 4..].to_owned())
 }
 
-/// The token of an `Authorization: Bearer` header; the scheme ignores case (RFC 9110, section 11.1).
-pub(super) fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
 /// Whether a query string carries what looks like one of our keys.
 pub(super) fn in_query(query: &str) -> bool {
     query.contains("nest_live_")
@@ -158,22 +151,6 @@ mod tests {
 
     fn id(bits: u128) -> KeyId {
         KeyId::from_uuid(Uuid::from_u128(bits))
-    }
-
-    #[test]
-    fn bearer_takes_the_token() {
-        for (header, token) in [
-            ("Bearer nest_1", Some("nest_1")),
-            ("bearer nest_1", Some("nest_1")),
-            ("BEARER  nest_1 ", Some("nest_1")),
-            ("Basic nest_1", None),
-            ("Bearer ", None),
-            ("Bearer", None),
-            ("nest_1", None),
-            ("", None),
-        ] {
-            assert_eq!(bearer(header), token, "{header:?}");
-        }
     }
 
     #[test]

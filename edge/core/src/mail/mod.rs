@@ -20,7 +20,7 @@ use crate::{
     config::MailWay,
     host::random,
     seal::Place,
-    sql::{Described, Kind, SqlType, Value},
+    sql::{Described, Kind, SqlType, Value, hex},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -117,7 +117,7 @@ impl Letter {
         Self {
             recipient: recipient.map(str::to_owned),
             template: template.name(),
-            sealed: sealed.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sealed: hex(&sealed),
             at_ms: app.host.now().0,
             id,
         }

@@ -19,6 +19,11 @@ pub trait SqlType: Sized {
     fn from_value(value: &Value) -> Option<Self>;
 }
 
+/// Bytes as a JSON parameter carries them: Postgres reads them back by `decode(..., 'hex')`.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 macro_rules! plain {
     ($($type:ty = $kind:ident;)*) => {$(
         impl SqlType for $type {

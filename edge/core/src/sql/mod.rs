@@ -7,6 +7,7 @@ mod convert;
 mod statement;
 
 pub use convert::SqlType;
+pub(crate) use convert::hex;
 pub use statement::{Described, FromRow, Params, Statement};
 pub(crate) use statement::{row, sql};
 

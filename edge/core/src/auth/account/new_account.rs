@@ -58,14 +58,6 @@ impl NewAccount {
         Ok(Self { email: Some(email), password_hash: Some(hash), name: Some(name), ..Self::of_signup(app) })
     }
 
-    /// Someone whom an outside provider vouches for, and who has no password.
-    #[allow(dead_code, reason = "sign-in by outside providers calls it")]
-    pub(crate) fn without_password(app: &App, email: &str, name: &str) -> Result<Self, AuthError> {
-        // A name that a provider gives is shown, and no reason to refuse the person.
-        let name = super::parse_name(name).unwrap_or_default();
-        Ok(Self { email: Some(super::parse_email(email)?), name: Some(name), ..Self::of_signup(app) })
-    }
-
     pub(crate) fn user_id(&self) -> UserId {
         self.user_id
     }

@@ -8,7 +8,7 @@ use crate::{
     limits::Client,
     mail::{self, Letter, Template},
     openapi::{Describe, Draft},
-    sql::{Kind, SqlType, Value},
+    sql::{Kind, SqlType, Value, hex},
 };
 use axum::{
     Json,
@@ -83,7 +83,7 @@ pub(super) fn hash(text: &str) -> Option<String> {
     };
     let code: String = text.chars().filter(|it| !it.is_whitespace() && *it != '-').map(meant).collect();
     let spelled = code.len() == CODE_BYTES * 8 / 5 && code.bytes().all(|it| ALPHABET.contains(&it));
-    spelled.then(|| Sha256::digest(code.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    spelled.then(|| hex(&Sha256::digest(code.as_bytes())))
 }
 
 /// The mails that tell of no, one, two or three codes left: which of them goes out, only the statement knows.

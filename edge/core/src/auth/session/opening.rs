@@ -10,7 +10,7 @@ use crate::{
     host::random,
     limits::Client,
     openapi::{Describe, Draft},
-    sql::{Kind, SqlType, Value},
+    sql::{Kind, SqlType, Value, hex},
 };
 use axum::{
     Json,
@@ -114,10 +114,6 @@ pub(crate) fn open(
         user_agent: client.user_agent.clone(),
     };
     (opening, Opened { token, terms, proven })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl SqlType for Opening {

@@ -2,7 +2,7 @@
 
 use crate::{
     limits::{Client, network},
-    sql::{Kind, SqlType, Value},
+    sql::{Kind, SqlType, Value, hex},
 };
 use sha2::{Digest as _, Sha256};
 use shared::id::UserId;
@@ -53,7 +53,7 @@ impl Bucket {
 
     /// As JSON parameters carry it.
     pub(super) fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 }
 

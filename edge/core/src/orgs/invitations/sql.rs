@@ -9,7 +9,7 @@ use crate::{
         role::GivenRole,
         standing::{Outcome, Standing},
     },
-    sql::{Kind, SqlError, SqlType, Value, row, sql},
+    sql::{Kind, SqlError, SqlType, Value, hex, row, sql},
 };
 use serde::Serialize;
 use shared::{
@@ -143,7 +143,7 @@ impl Store {
             email: invite.email,
             role: invite.role.column(),
             custom_role: invite.role.own().map(|it| it.uuid().to_string()),
-            token_hash: invite.token_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            token_hash: hex(&invite.token_hash),
             expires_ms: invite.expires_at.0,
         };
         self.decide(&INVITE, (standing, given, entry, letter)).await
