@@ -5,8 +5,17 @@ use super::{
     me,
 };
 use futures_util::{StreamExt as _, stream};
-use nest_tests::{Mint, TestEdge, answer::unless_busy, edge::OPERATOR, mint, oauth::As};
-use reqwest::{Method, header::AUTHORIZATION};
+use nest_tests::{
+    Mint, TestEdge,
+    answer::unless_busy,
+    edge::OPERATOR,
+    mint,
+    oauth::{As, form},
+};
+use reqwest::{
+    Method,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use serde_json::json;
 
 /// Requests at a time.
@@ -73,8 +82,12 @@ async fn a_huge_token_is_refused_unread() {
     if let Ok(answer) = sent {
         assert!(answer.status().is_client_error(), "{}", answer.status());
     }
-    let told = edge.oauth("introspect", As::Basic(&platform), &[("token", &token)]).await;
-    assert_eq!(told.status, 413);
+    let told = edge.post("/api/v1/auth/introspect").basic_auth(platform.id.to_string(), Some(&platform.secret));
+    let told = told.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(&[("token", &token)]));
+    // An answer before the end of a body may be lost when the host closes what still brings it.
+    if let Ok(answer) = told.send().await {
+        assert_eq!(answer.status(), 413);
+    }
     assert_eq!(me(&edge, &person.access_token).await.status, 200);
 }
 

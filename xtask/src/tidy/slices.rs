@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_slice_uses_those_above_it_through_their_front_door() {
         let files = [
-            file("edge/core/src/keys/mod.rs", "use crate::{orgs, proxy::{relay, Route}};\nuse super::limits;\n"),
+            file("edge/core/src/keys/mod.rs", "use crate::{orgs, proxy::{relay, Route}};\nuse super::usage;\n"),
             file("edge/core/src/keys/rules.rs", ""),
             file("edge/core/src/keys/sql.rs", "// crate::proxy\nuse crate::{Store, sql::Row, orgs::Member};\n"),
             file("edge/core/src/proxy/mod.rs", "use crate::keys::{Caller, rules::admit};\nuse super::keys;\n"),
@@ -191,7 +191,7 @@ mod tests {
             [
                 format!("edge/core/src/keys/mod.rs:1: slices: keys may not use proxy, {below}"),
                 format!("edge/core/src/keys/mod.rs:1: slices: keys may not use proxy, {below}"),
-                format!("edge/core/src/keys/mod.rs:2: slices: keys may not use limits, {below}"),
+                format!("edge/core/src/keys/mod.rs:2: slices: keys may not use usage, {below}"),
                 "edge/core/src/proxy/mod.rs:1: slices: keys::rules is keys's own: use what its mod.rs exports"
                     .to_owned(),
             ]
