@@ -89,7 +89,7 @@ async fn what_waits_is_sealed_and_what_is_sent_is_gone() {
         assert!(!bytes.windows(part.len()).any(|it| it == part.as_bytes()), "{part}");
     }
     // It opens, so it holds the link.
-    assert_eq!(edge.mailed_link("ann@example.com").await, "http://nest.example/verify#token=s3cret-link-token");
+    assert_eq!(edge.last_mail("ann@example.com").await.link(), "http://nest.example/verify#token=s3cret-link-token");
     let row: String = client.query_one("select mail_outbox::text from mail_outbox", &[]).await.unwrap().get(0);
     assert!(!row.contains("s3cret"), "{row}");
     resend.does(Does::Take);
@@ -270,7 +270,7 @@ async fn mail_that_nobody_takes_stays_in_the_outbox_for_developers() {
     assert_eq!((&bob["to"], &ann["to"]), (&json!("bob@example.com"), &json!("ann@example.com")), "newest first");
     assert_eq!(bob["subject"], "Ann invites you to <b>Acme</b> at AI Tool Nest");
     assert_eq!(ann["links"], json!(["http://nest.example/verify#token=s3cret-link-token"]));
-    assert_eq!(edge.mailed_link("bob@example.com").await, "http://nest.example/invitations/x");
+    assert_eq!(edge.last_mail("bob@example.com").await.link(), "http://nest.example/invitations/x");
     let page = Answer::read(edge.get("/dev/outbox").header(ACCEPT, "text/html").send().await.unwrap()).await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").contains("default-src 'none'"));

@@ -28,7 +28,6 @@ mod installed;
 pub mod lasting;
 pub mod mail;
 pub mod mail_server;
-pub mod mailbox;
 pub mod mint;
 pub mod node;
 pub mod npm;

@@ -6,6 +6,7 @@ use nest_contract::Post;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use std::ops::Deref;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
@@ -20,6 +21,29 @@ pub struct MailRow {
     pub sent: bool,
     pub failed: bool,
     pub error: Option<String>,
+}
+
+/// A mail as its reader finds it.
+#[derive(Debug)]
+pub struct Mail(Shown);
+
+impl Deref for Mail {
+    type Target = Shown;
+    fn deref(&self) -> &Shown {
+        &self.0
+    }
+}
+
+impl Mail {
+    /// Where its link leads.
+    pub fn link(&self) -> &str {
+        self.links.first().unwrap_or_else(|| panic!("no link in {}", self.text))
+    }
+
+    /// The token in its link.
+    pub fn token(&self) -> &str {
+        self.link().split_once('=').unwrap_or_else(|| panic!("no token in {}", self.text)).1
+    }
 }
 
 /// Every row, in the order in which they were written.
@@ -38,11 +62,14 @@ impl TestEdge {
         mail::outbox(&self.config, &self.store(), Some(address)).await.unwrap()
     }
 
-    /// The link of the latest mail to `address`.
-    pub async fn mailed_link(&self, address: &str) -> String {
-        let mails = self.outbox(address).await;
-        let mail = mails.first().unwrap_or_else(|| panic!("no mail to {address}"));
-        mail.links.first().unwrap_or_else(|| panic!("no link in {}", mail.text)).clone()
+    /// The same, oldest first.
+    pub async fn mails(&self, address: &str) -> Vec<Mail> {
+        self.outbox(address).await.into_iter().rev().map(Mail).collect()
+    }
+
+    /// The newest mail to an address.
+    pub async fn last_mail(&self, address: &str) -> Mail {
+        self.mails(address).await.pop().unwrap_or_else(|| panic!("no mail to {address}"))
     }
 
     /// Has the edge write a mail, and send it behind its answer.

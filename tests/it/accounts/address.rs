@@ -31,7 +31,7 @@ async fn another_address_counts_once_it_is_proven() {
     let verified = verify(&edge, proof.token()).await;
     assert_eq!(verified.json(), json!({ "email": NEW }));
     let told = edge.last_mail(ADA).await;
-    assert_eq!((told.template.as_str(), &told.fill), ("email_changed", &json!({ "email": NEW })));
+    assert_eq!((told.template.as_str(), told.text.contains(NEW)), ("email_changed", true));
     assert_eq!(reset(&edge, pending.token(), NEW_SECRET).await.code(), "invalid_one_time_token");
     assert_eq!(edge.try_log_in(ADA, PASSWORD).await.status, 401);
     assert_eq!(edge.try_log_in(NEW, PASSWORD).await.status, 200);
