@@ -73,6 +73,7 @@ pub(crate) fn dry_run(project: &Project) -> Result<Outcome> {
 fn worker(project: &Project) -> Result<Outcome> {
     build_worker(project, "build", &[])?;
     let dir = worker_dir(project);
+    strip_names(project, &dir.join("index_bg.wasm"))?;
     weigh(&[dir.join("index_bg.wasm"), dir.join("index.js")], WORKER_BYTES)
 }
 
@@ -103,6 +104,14 @@ fn build_worker(project: &Project, out: &str, features: &[&str]) -> Result<()> {
     // The target folder is the one of the other builds for WASM: what two compilers make does not mix.
     build.env("CARGO_TARGET_DIR", project.root.join("target/wasm")).env("RUSTUP_TOOLCHAIN", toolchain);
     run(build.args(features))
+}
+
+/// Takes out the functions' names, a ninth of the Worker, which worker-build keeps: a panic says its file and line itself. The module
+/// names the features it may use; with all of them Binaryen would write what workerd does not read yet.
+fn strip_names(project: &Project, module: &Path) -> Result<()> {
+    let path = module.display().to_string();
+    let args = ["--strip-debug", &path, "-o", &path];
+    run(&mut EdgeTools::ready(project)?.wasm_opt(project, &args)?)
 }
 
 fn build_component(project: &Project, features: &[&str]) -> Result<PathBuf> {

@@ -43,8 +43,19 @@ impl EdgeTools {
         command.current_dir(project.root.join("edge/cloudflare")).args(args).env("PATH", self.path()?);
         command.env("WASM_BINDGEN_BIN", compiled("wasm-bindgen-cli", "wasm-bindgen", WASM_BINDGEN)?);
         command.env("ESBUILD_BIN", self.module("esbuild/bin/esbuild"));
-        command.env("WASM_OPT_BIN", self.module("binaryen/bin/wasm-opt"));
+        command.env("WASM_OPT_BIN", self.wasm_opt_bin());
         Ok(command)
+    }
+
+    /// A command of `wasm-opt`.
+    pub(crate) fn wasm_opt(&self, project: &Project, args: &[&str]) -> Result<Command> {
+        let mut command = project.command(self.node());
+        command.arg(self.wasm_opt_bin()).args(args).env("PATH", self.path()?);
+        Ok(command)
+    }
+
+    fn wasm_opt_bin(&self) -> PathBuf {
+        self.module("binaryen/bin/wasm-opt")
     }
 
     /// The Node that was installed with the rest; where the registry has none for this machine, the machine's own.
