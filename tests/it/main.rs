@@ -17,6 +17,7 @@ mod chat;
 mod cli;
 mod clock;
 mod config;
+mod counters;
 mod crash;
 mod crates;
 mod dev;

@@ -38,7 +38,12 @@ struct State {
 impl Gate {
     /// Listens; who connects waits until [`Gate::lead_to`] says where to.
     pub async fn listen() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::listen_on((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// The same at an address that is known already.
+    pub async fn listen_on(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             target: watch::channel(None).0,
@@ -57,6 +62,12 @@ impl Gate {
     /// Opens the gate.
     pub fn lead_to(&self, target: SocketAddr) {
         self.state.target.send_replace(Some(target));
+    }
+
+    /// Breaks every connection, and refuses new ones.
+    pub async fn close(mut self) {
+        self.server.abort();
+        let _ = (&mut self.server).await;
     }
 
     /// From now on nothing passes this way.

@@ -10,7 +10,8 @@
 //!
 //! What others wrote is a [`script`] in [`python`] or of [`npm`], run or in a [`talk`]: [`oidc_provider`] a real
 //! OpenID provider, [`authenticator`] what holds passkeys, [`verifiers`] who checks our tokens, [`one_time_codes`] who
-//! counts as we do. [`fake_github`] stands in for GitHub, and [`browser`] for who visits either.
+//! counts as we do. [`fake_github`] stands in for GitHub, and [`browser`] for who visits either; [`fake_upstash`] is
+//! Upstash's REST interface over a real [`redis`].
 #![allow(clippy::unwrap_used, reason = "a test's harness may unwrap as its tests do")]
 
 pub mod answer;
@@ -22,6 +23,7 @@ pub mod double;
 pub mod edge;
 pub mod fake_github;
 pub mod fake_resend;
+pub mod fake_upstash;
 pub mod gate;
 pub mod host;
 mod installed;
@@ -38,6 +40,7 @@ pub mod org;
 pub mod person;
 pub mod program;
 pub mod python;
+pub mod redis;
 pub mod script;
 pub mod scripted_node;
 pub mod second_factor;
@@ -55,6 +58,7 @@ pub use double::Double;
 pub use edge::{IssuedKey, PATIENCE, TestEdge, Ticker};
 pub use fake_github::FakeGithub;
 pub use fake_resend::FakeResend;
+pub use fake_upstash::FakeUpstash;
 pub use gate::Gate;
 pub use host::Kind;
 pub use mail_server::MailServer;
@@ -63,6 +67,7 @@ pub use node::TestNode;
 pub use oauth::OauthClient;
 pub use oidc_provider::OidcProvider;
 pub use person::Person;
+pub use redis::Redis;
 pub use script::Script;
 pub use scripted_node::ScriptedNode;
 pub use second_factor::AuthenticatorApp;

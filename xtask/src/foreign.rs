@@ -1,4 +1,5 @@
-//! The foreign programs that the end-to-end tests run: clients and servers which others wrote, in Python and in Node.
+//! The foreign programs that the end-to-end tests run: clients and servers which others wrote, in Python and in Node, and
+//! a Redis.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub(crate) struct Foreign {
     pub(crate) node: PathBuf,
     /// The folder with the `node_modules` of `tests/npm/package.json`.
     npm: PathBuf,
+    /// A Redis server.
+    redis: String,
 }
 
 impl Foreign {
@@ -26,15 +29,17 @@ impl Foreign {
             python: output(&mut project.command(project.root.join("tests/python.sh")))?,
             node: EdgeTools::ready(project)?.node(),
             npm: npm::installed(project, "tests/npm", "tests-npm")?,
+            redis: output(&mut project.command(project.root.join("tests/redis.sh")))?,
         })
     }
 
     /// As the tests are told of them.
-    pub(crate) fn env(&self) -> [(&'static str, OsString); 3] {
+    pub(crate) fn env(&self) -> [(&'static str, OsString); 4] {
         [
             ("NEST_TEST_PYTHON", self.python.clone().into()),
             ("NEST_TEST_NODE", self.node.clone().into()),
             ("NEST_TEST_NPM", self.npm.clone().into()),
+            ("NEST_TEST_REDIS", self.redis.clone().into()),
         ]
     }
 
@@ -51,8 +56,14 @@ mod tests {
 
     #[test]
     fn a_shell_reads_any_path() {
-        let foreign = Foreign { python: "/a b/python".to_owned(), node: "node".into(), npm: "/it's".into() };
-        let lines = ["NEST_TEST_PYTHON='/a b/python'", "NEST_TEST_NODE='node'", r"NEST_TEST_NPM='/it'\''s'"];
+        let (python, redis) = ("/a b/python".to_owned(), "redis-server".to_owned());
+        let foreign = Foreign { python, node: "node".into(), npm: "/it's".into(), redis };
+        let lines = [
+            "NEST_TEST_PYTHON='/a b/python'",
+            "NEST_TEST_NODE='node'",
+            r"NEST_TEST_NPM='/it'\''s'",
+            "NEST_TEST_REDIS='redis-server'",
+        ];
         assert_eq!(foreign.shell(), lines.map(|line| format!("export {line}")).join("\n"));
     }
 }

@@ -64,6 +64,8 @@ const SUITES: &[(&str, &[Host])] = &[
     ("cli", NATIVE),
     ("clock", NATIVE),
     ("config", NATIVE),
+    // The client of the store and the counters of a process, without an edge; through edges they are `limits`.
+    ("counters", NATIVE),
     ("crash", NATIVE),
     ("dev", NATIVE),
     ("foreign", NATIVE),

@@ -1,8 +1,10 @@
 //! Every setting of the edge, read and checked at once, at start.
 
 mod mail;
+mod upstash;
 
 pub use mail::{MailConfig, MailWay, Sender};
+pub use upstash::UpstashConfig;
 
 use crate::{
     auth,
@@ -49,6 +51,8 @@ pub struct Config {
     pub health_per_minute: u64,
     pub trusted_proxy_hops: usize,
     pub key_grace_ms: i64,
+    /// Where counters are kept that edges share; in the process without it.
+    pub upstash: Option<UpstashConfig>,
 }
 
 /// Rules for accounts and sessions.
@@ -184,6 +188,13 @@ pub const SETTINGS: &[Setting] = &[
         Some("900000"),
         "How long a known API key keeps working while Postgres is away, in milliseconds.",
     ),
+    setting(
+        "UPSTASH_REDIS_REST_URL",
+        None,
+        "Address of the REST interface of an Upstash Redis, in which edges share counters. Without it each counts for itself.",
+    ),
+    secret("UPSTASH_REDIS_REST_TOKEN", "Token of that database that may write."),
+    setting("UPSTASH_TIMEOUT_MS", Some("150"), "Longest wait for an answer of it, in milliseconds."),
 ];
 
 const fn setting(name: &'static str, default: Option<&'static str>, doc: &'static str) -> Setting {
@@ -230,6 +241,7 @@ impl Config {
             health_per_minute: read.parse("HEALTH_REQUESTS_PER_MINUTE", "a number"),
             trusted_proxy_hops: read.parse("TRUSTED_PROXY_HOPS", "a number"),
             key_grace_ms: read.parse("KEY_GRACE_MS", "a number of milliseconds"),
+            upstash: upstash::read(&mut read, production),
         };
         read.finish(config)
     }

@@ -29,7 +29,7 @@ pub mod audit;
 pub mod auth;
 pub mod billing;
 pub mod keys;
-mod limits;
+pub mod limits;
 pub mod mail;
 pub mod nodes;
 pub mod orgs;

@@ -31,6 +31,7 @@ impl Component {
             ("mail_host", "http://127.0.0.1:*"),
             ("openid_hosts", "http://127.0.0.1:*"),
             ("anchor_host", "http://127.0.0.1:*"),
+            ("upstash_host", "http://127.0.0.1:*"),
         ] {
             variables.push((name.to_owned(), hosts.to_owned()));
         }

@@ -3,10 +3,13 @@
 //! Fixed windows by address, counted in this process or isolate. Owns no table. Limits of keys and organisations, and
 //! counters that all edges share, come with their own release.
 
+pub mod counters;
 mod extract;
+mod quota;
 mod rules;
 
 pub(crate) use extract::{Client, DEVICE_COOKIE};
+pub use quota::Quota;
 
 use crate::{App, Error, host::PeerIp};
 use http::Extensions;

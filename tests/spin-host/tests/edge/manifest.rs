@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 const NOT_ON_SPIN: [&str; 4] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL"];
 
 /// What only the manifest knows: what may be reached.
-const HOSTS: [&str; 6] = ["database_host", "upstream_host", "node_hosts", "mail_host", "openid_hosts", "anchor_host"];
+const HOSTS: [&str; 7] =
+    ["database_host", "upstream_host", "node_hosts", "mail_host", "openid_hosts", "anchor_host", "upstash_host"];
 
 fn settings() -> impl Iterator<Item = (String, &'static Setting)> {
     SETTINGS.iter().filter(|it| !NOT_ON_SPIN.contains(&it.name)).map(|it| (it.name.to_ascii_lowercase(), it))
