@@ -51,9 +51,9 @@ pub(crate) enum Command {
     /// Do what operators do: people, organisations, OAuth clients, the audit log, encryption keys.
     #[command(subcommand)]
     Admin(Admin),
-    /// Make, list and revoke API keys.
+    /// Make, list, rotate and revoke API keys, and look for leaked ones.
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(crate::keys::Keys),
     /// Invite and list GPU nodes.
     #[command(subcommand)]
     Nodes(Nodes),
@@ -223,25 +223,6 @@ fn client_name(text: &str) -> Result<String, String> {
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Keys {
-    /// Make a key; it is shown once.
-    Create {
-        #[arg(long)]
-        name: String,
-        /// The organisation's id; needed only when there are several.
-        #[arg(long)]
-        org: Option<shared::id::OrgId>,
-        /// Days until it expires; never unless given.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-        expires_in_days: Option<u32>,
-    },
-    /// List the keys.
-    Ls,
-    /// End a key; edges notice within five seconds.
-    Revoke { id: shared::id::KeyId },
-}
-
-#[derive(Subcommand)]
 pub(crate) enum Nodes {
     /// Make a single-use token with which a GPU node may join.
     Invite {
@@ -258,9 +239,12 @@ pub(crate) struct Usage {
     /// Show the latest N calls, one a line, instead of totals.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(i64).range(1..=10_000))]
     pub(crate) calls: Option<i64>,
-    /// Hours that the totals look back.
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
-    pub(crate) hours: u32,
+    /// Days of the totals, in UTC, today included.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_660))]
+    pub(crate) days: u32,
+    /// Print the totals as CSV, for a spreadsheet.
+    #[arg(long, conflicts_with_all = ["calls", "json"])]
+    pub(crate) csv: bool,
 }
 
 #[derive(Subcommand)]

@@ -6,14 +6,18 @@ use crate::{
     report::{Report, table},
     settings::Settings,
 };
-use edge_core::nodes::{self, NodeSummary};
+use edge_core::{
+    audit::{Actor, Origin},
+    nodes::{self, NodeSummary},
+};
 use secrecy::ExposeSecret as _;
 
 pub(crate) async fn run(verb: Nodes, settings: &Settings, report: Report) -> anyhow::Result<()> {
     let database = database::open(settings).await?;
     match verb {
         Nodes::Invite { minutes } => {
-            let token = nodes::invite(&*database.host, &database.store, i64::from(minutes) * 60_000).await?;
+            let (valid_ms, by) = (i64::from(minutes) * 60_000, (&Actor::OPERATOR, &Origin::default()));
+            let token = nodes::invite(&*database.host, &database.store, valid_ms, by).await?;
             let token = token.expose_secret();
             report.show(&serde_json::json!({"join_token": token, "minutes": minutes}), |_| {
                 format!("{token}\n\nValid once, for {minutes} minutes. On the node:\n  NODE_JOIN_TOKEN={token} EDGE_URL=https://your-edge nest node")

@@ -8,10 +8,8 @@ use crate::{
 };
 use edge_core::{
     Host as _,
-    usage::{self, Call, Total},
+    usage::{self, Call, Csv, Day, Total},
 };
-
-const HOUR_MS: i64 = 3_600_000;
 
 pub(crate) async fn run(args: Usage, settings: &Settings, report: Report) -> anyhow::Result<()> {
     let database = database::open(settings).await?;
@@ -33,11 +31,41 @@ pub(crate) async fn run(args: Usage, settings: &Settings, report: Report) -> any
             table(&header, calls.iter().map(call))
         });
     }
-    let since = database.host.now().plus_ms(-i64::from(args.hours) * HOUR_MS);
-    report.show(&usage::totals(&database.store, since).await?, |totals| {
-        let header = ["KEY", "MODEL", "CALLS", "COMPLETED", "TOKENS IN", "TOKENS OUT", "MEDIAN LATENCY"];
-        format!("Last {} hours\n\n{}", args.hours, table(&header, totals.iter().map(total)))
+    let since = Day::of(database.host.now()).plus(1 - i64::from(args.days));
+    let totals = usage::totals(&database.store, since).await?;
+    if args.csv {
+        return report.show(&totals, |totals| csv(totals));
+    }
+    report.show(&totals, |totals| {
+        let header = ["KEY", "MODEL", "CALLS", "COMPLETED", "TOKENS IN", "TOKENS OUT", "MEAN LATENCY"];
+        format!("Since {since} (UTC)\n\n{}", table(&header, totals.iter().map(total)))
     })
+}
+
+fn csv(totals: &[Total]) -> String {
+    let mut csv = Csv::new(&[
+        "key_id",
+        "key_name",
+        "model",
+        "calls",
+        "completed",
+        "prompt_tokens",
+        "completion_tokens",
+        "mean_latency_ms",
+    ]);
+    for total in totals {
+        csv.line(&[
+            total.key_id.to_string(),
+            total.key_name.clone(),
+            total.model.clone(),
+            total.calls.to_string(),
+            total.completed.to_string(),
+            total.prompt_tokens.to_string(),
+            total.completion_tokens.to_string(),
+            total.mean_latency_ms.to_string(),
+        ]);
+    }
+    csv.into_text()
 }
 
 fn call(call: &Call) -> Vec<String> {
@@ -59,11 +87,11 @@ fn call(call: &Call) -> Vec<String> {
 fn total(total: &Total) -> Vec<String> {
     vec![
         total.key_name.clone(),
-        total.model.clone(),
+        if total.model.is_empty() { "-".to_owned() } else { total.model.clone() },
         total.calls.to_string(),
         total.completed.to_string(),
         total.prompt_tokens.to_string(),
         total.completion_tokens.to_string(),
-        format!("{:.0} ms", total.median_latency_ms),
+        format!("{} ms", total.mean_latency_ms),
     ]
 }

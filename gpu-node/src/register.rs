@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use shared::{
-    node::{CallKey, Capacity, HEADERS, Heartbeat, Registered, Registration, ServedModel, sign},
+    node::{CallKey, Capacity, HEADERS, Heartbeat, HeartbeatAnswer, Registered, Registration, ServedModel, sign},
     time::Timestamp,
 };
 use std::{
@@ -122,7 +122,10 @@ impl Member {
                 queued: u32::try_from(self.state.metrics.queued.get()).unwrap_or(0),
             };
             match self.call("heartbeat", &heartbeat).await {
-                Ok(_) => debug!("heartbeat"),
+                Ok(answer) => {
+                    debug!("heartbeat");
+                    self.learn(answer).await;
+                }
                 Err(CallFailed::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, .. }) => {
                     info!("the edge does not know this node any more: registering again");
                     return;
@@ -134,6 +137,18 @@ impl Member {
                 () = sleep(every) => {}
                 told = changed.changed() => if told.is_err() { sleep(every).await },
             }
+        }
+    }
+
+    /// Accepts the keys that an answer to a heartbeat names. An edge of an older version names none.
+    async fn learn(&self, answer: reqwest::Response) {
+        if !self.learn_keys || answer.status() == StatusCode::NO_CONTENT {
+            return;
+        }
+        match answer.json::<HeartbeatAnswer>().await {
+            Ok(HeartbeatAnswer { edge_keys }) => self.state.accept_edges(edge_keys),
+            // Those that are known stay good.
+            Err(error) => warn!(error = crate::models::chain(&error), "the answer to a heartbeat makes no sense"),
         }
     }
 

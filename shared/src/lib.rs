@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod id;
+pub mod money;
 pub mod node;
 pub mod openai;
 pub mod permission;

@@ -67,6 +67,31 @@ async fn a_key_is_made_shown_once_listed_and_revoked() {
 }
 
 #[tokio::test]
+async fn usage_is_summed_up_for_people_and_for_spreadsheets() {
+    let edge = TestEdge::start(&[]).await;
+    let key = edge.key().await;
+    for number in 0..3 {
+        let call = serde_json::json!({ "model": format!("made-up-{number}"), "messages": [] });
+        assert_eq!(edge.chat(&key, &call).await.status, 404);
+    }
+    edge.usage_when(|rows| rows.len() == 3).await;
+    // From the sums alone.
+    edge.db.connect().await.batch_execute("truncate usage").await.unwrap();
+    let totals = nest(&edge.db, "usage --json").await.json();
+    assert_eq!((&totals[0]["calls"], &totals[0]["completed"]), (&3.into(), &0.into()), "{totals}");
+    assert_eq!((&totals[0]["key_name"], &totals[0]["model"]), (&"test".into(), &"".into()), "{totals}");
+    let table = nest(&edge.db, "usage --days 1").await;
+    assert!(table.ok().starts_with("Since ") && table.ok().contains("MEAN LATENCY"), "{table:?}");
+    let csv = nest(&edge.db, "usage --csv").await;
+    let lines: Vec<&str> = csv.ok().lines().collect();
+    assert_eq!(lines[0], "key_id,key_name,model,calls,completed,prompt_tokens,completion_tokens,mean_latency_ms");
+    assert!(lines[1].starts_with(&format!("{},test,,3,0,0,0,", key.id)) && lines.len() == 2, "{csv:?}");
+    for line in ["usage --csv --calls", "usage --csv --json", "usage --days 0"] {
+        assert_eq!(nest(&edge.db, line).await.code, 2, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn an_operator_is_made_once_and_their_organisation_must_be_named_where_there_are_two() {
     let db = TestDb::migrated().await;
     let again = nest(&db, &format!("admin create --email {OPERATOR}")).await;

@@ -1,16 +1,19 @@
-//! A process that dies in the middle of a refresh.
+//! A process that dies in the middle of a refresh, or of recording what was used.
 
-use crate::NEST;
+use crate::{NEST, upstream::count_to};
+use embedded::groq::{API_KEY, FakeGroq};
 use nest_tests::{
     Answer, Gate, TestEdge,
     edge::{OPERATOR, client},
     gate::Way,
     lasting,
     program::{Nest, Running},
+    usage::assert_rolled_up,
 };
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
-/// `nest serve` on a database behind a gate, with one connection.
+/// `nest serve` on a database behind a gate.
 struct Served {
     gate: Gate,
     url: String,
@@ -18,15 +21,16 @@ struct Served {
 }
 
 impl Served {
-    async fn start(edge: &TestEdge) -> Self {
+    async fn start(edge: &TestEdge, settings: &[(&str, &str)]) -> Self {
         let gate = Gate::listen().await;
         let mut database = reqwest::Url::parse(edge.db.url()).unwrap();
         gate.lead_to(format!("127.0.0.1:{}", database.port().unwrap()).parse().unwrap());
         database.set_port(Some(gate.address.port())).unwrap();
         let port = embedded::port::free().unwrap();
         let serve = Nest::new(NEST, &lasting::folder("serve"), "serve").env("DATABASE_URL", database.as_str());
-        let serve = serve.env("DATABASE_CONNECTIONS", "1").env("PORT", &port.to_string());
+        let serve = serve.env("PORT", &port.to_string());
         let serve = serve.env("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz");
+        let serve = settings.iter().fold(serve, |serve, (name, value)| serve.env(name, value));
         let mut program = serve.start();
         program.until("the edge listens on").await;
         Self { gate, url: format!("http://127.0.0.1:{port}"), program }
@@ -44,6 +48,9 @@ impl Served {
     }
 }
 
+/// What one caller after the other waits for cannot be mixed up.
+const ONE_CONNECTION: (&str, &str) = ("DATABASE_CONNECTIONS", "1");
+
 async fn refresh(url: &str, token: &str) -> Answer {
     let body = json!({ "refresh_token": token });
     Answer::read(client().post(format!("{url}/api/v1/auth/refresh")).json(&body).send().await.unwrap()).await
@@ -58,7 +65,7 @@ async fn generation(edge: &TestEdge) -> i64 {
 async fn a_process_that_dies_before_the_turn_leaves_the_token_as_it_was() {
     let edge = TestEdge::start(&[]).await;
     let person = edge.log_in(OPERATOR).await;
-    let served = Served::start(&edge).await;
+    let served = Served::start(&edge, &[ONE_CONNECTION]).await;
     served.dies_refreshing(&person.refresh_token, Way::There).await;
     assert_eq!(generation(&edge).await, 1);
     assert_eq!(refresh(&edge.url, &person.refresh_token).await.status, 200);
@@ -70,7 +77,7 @@ async fn a_process_that_dies_before_the_turn_leaves_the_token_as_it_was() {
 async fn a_process_that_dies_after_the_turn_has_turned_the_token_once() {
     let edge = TestEdge::start(&[]).await;
     let person = edge.log_in(OPERATOR).await;
-    let served = Served::start(&edge).await;
+    let served = Served::start(&edge, &[ONE_CONNECTION]).await;
     // The first refresh prepares the statement, so that what the gate holds later is its result.
     let first = refresh(&served.url, &person.refresh_token).await;
     let token = first.json()["refresh_token"].as_str().unwrap().to_owned();
@@ -81,4 +88,42 @@ async fn a_process_that_dies_after_the_turn_has_turned_the_token_once() {
     assert_eq!(generation(&edge).await, 3);
     edge.advance_ms(10_001);
     assert_eq!(refresh(&edge.url, &token).await.code(), "session_ended");
+}
+
+/// Checklist 52: a process that is killed before its rows get to the database loses them and their sums together, and
+/// one that is killed before it hears that they are there has written both.
+#[tokio::test]
+async fn what_was_used_is_exact_after_a_process_has_died() {
+    let edge = TestEdge::start(&[]).await;
+    let groq = FakeGroq::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let key = edge.key().await;
+    let database = edge.db.connect().await;
+    let chat = async |url: &str| {
+        let request = client().post(format!("{url}/v1/chat/completions")).bearer_auth(&key.text);
+        let answer = Answer::read(request.json(&count_to(3)).send().await.unwrap()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let mut recorded = 0;
+    for (way, arrives) in [(Way::There, 0), (Way::Back, 1), (Way::There, 0), (Way::Back, 1)] {
+        let mut served = Served::start(&edge, &[("OPENAI_BASE_URL", &groq.url()), ("GROQ_API_KEY", API_KEY)]).await;
+        chat(&served.url).await;
+        recorded += 1;
+        edge.usage_when(|rows| rows.len() == recorded).await;
+        served.gate.shut(way);
+        chat(&served.url).await;
+        served.gate.caught().await;
+        recorded += arrives;
+        edge.usage_when(|rows| rows.len() == recorded).await;
+        // SIGKILL: nothing of the process runs after it.
+        served.program.child.kill().await.unwrap();
+        assert_eq!(assert_rolled_up(&database).await, recorded as i64);
+    }
+    let operator = edge.log_in(OPERATOR).await;
+    let told = edge.api(&operator, Method::GET, "/usage?group_by=outcome", Value::Null).await.json();
+    assert_eq!(told["totals"]["calls"], recorded, "{told}");
+    let used = "
+        select used.last_used_at = (select max(started_at) from usage)
+        from api_keys key cross join lateral key_usage(key.org_id, key.id, now()) used where key.id = $1::text::uuid";
+    let row = database.query_one(used, &[&key.id.uuid().to_string()]).await.unwrap();
+    assert!(row.get::<_, bool>(0), "the last use is that of the last row");
 }

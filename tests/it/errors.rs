@@ -38,7 +38,8 @@ async fn each_mistake_has_its_own_answer() {
     let Setup { groq: _groq, edge, key } = Setup::with(&[("BODY_LIMIT_BYTES", "1000")]).await;
     let revoked = edge.key().await;
     edge.revoke(&revoked).await;
-    let expired = edge.key_until(Some(Timestamp(edge.now().0 - 1))).await;
+    let expired = edge.key_until(Some(Timestamp(edge.now().0 + 1_000))).await;
+    edge.advance_ms(1_000);
     let foreign = TestEdge::start(&[]).await.key().await;
     let chat = |key: &str| edge.post(CHAT).bearer_auth(key).json(&count_to(1));
     let post = |body: &'static str| edge.post(CHAT).bearer_auth(&key.text).body(body);

@@ -3,6 +3,7 @@
 use crate::NEST;
 use axum::{
     Router,
+    body::Body,
     extract::DefaultBodyLimit,
     http::{StatusCode, header},
     routing::{get, post},
@@ -10,8 +11,8 @@ use axum::{
 use bytes::Bytes;
 use edge_core::sql::Value;
 use embedded::groq::{API_KEY, FakeGroq, Fault, Outcome};
-use futures_util::{FutureExt as _, future::join_all};
-use nest_contract::{ANSWER, Clock, FAILURE, IDLE_MS, NOTE, Query, URL, Wire};
+use futures_util::{FutureExt as _, future::join_all, stream};
+use nest_contract::{ANSWER, CUT_MS, Clock, FAILURE, IDLE_MS, NOTE, Query, URL, Wire};
 use nest_tests::{
     Answer, Double, EventReader, Kind, PATIENCE, TestDb, TestEdge, double::nowhere, lasting, program::Nest,
 };
@@ -19,6 +20,7 @@ use reqwest::RequestBuilder;
 use serde_json::json;
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -209,6 +211,58 @@ async fn a_stream_that_breaks_or_falls_silent_is_closed_with_a_word() {
     }
 }
 
+/// Checklist 50's part.
+#[tokio::test]
+async fn a_stream_that_is_cut_aborts_the_upstream_and_is_closed_with_a_word() {
+    let (edge, groq) = (TestEdge::start(&[]).await, fake().await);
+    let steps = groq.step();
+    let mut reader = EventReader::new(relay(&edge, &groq, 60_000).header(CUT_MS, 500).send().await.unwrap());
+    steps.release(2);
+    for _ in 0..2 {
+        timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
+    }
+    assert_eq!(timeout(PATIENCE, reader.rest()).await.unwrap(), b"<Cut>");
+    timeout(PATIENCE, groq.until(|seen| seen[0].outcome == Outcome::Aborted)).await.unwrap();
+    let said = noted(&edge.db, "relay").await;
+    assert!(said.starts_with("Cut 2 "), "{said}");
+}
+
+/// Checklist 50's part: whoever does not read keeps no upstream at work.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_cut_too() {
+    const CHUNK: &[u8] = &[b'x'; 64 << 10];
+    let edge = TestEdge::start(&[]).await;
+    let gone = Arc::new(Notify::new());
+    let tell = gone.clone();
+    let endless = post(move || {
+        // Dropped with the stream, when the edge has gone away.
+        let end = Told(tell.clone());
+        async move {
+            let chunks = stream::repeat_with(move || {
+                let _ = &end;
+                Ok::<_, Infallible>(Bytes::from_static(CHUNK))
+            });
+            ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(chunks))
+        }
+    });
+    let upstream = Double::serve(Router::new().route("/", endless)).await;
+    let request = edge.post("/contract/relay").header(URL, &upstream.url).header(NOTE, "relay");
+    let response = request.header(IDLE_MS, 60_000).header(CUT_MS, 500).send().await.unwrap();
+    timeout(PATIENCE, gone.notified()).await.expect("the upstream is let go while its client does not read");
+    let body = timeout(PATIENCE, response.bytes()).await.unwrap().unwrap();
+    assert!(body.ends_with(b"x<Cut>"), "{} bytes", body.len());
+    assert!(noted(&edge.db, "relay").await.starts_with("Cut 0 "));
+}
+
+/// Tells when it is dropped.
+struct Told(Arc<Notify>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_no_stream_is_not_relayed() {
     let (edge, groq) = (TestEdge::start(&[]).await, fake().await);
@@ -233,7 +287,7 @@ async fn large_bodies_go_both_ways() {
     assert!(answer.status == 200 && answer.body == body, "{} {}", answer.status, answer.body.len());
     // With a length that the client told before, and in chunks.
     let chunks: Vec<_> = body.chunks(70_000).map(|it| Ok::<_, std::io::Error>(it.to_vec())).collect();
-    for body in [body.clone().into(), reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))] {
+    for body in [body.clone().into(), reqwest::Body::wrap_stream(stream::iter(chunks))] {
         let answer = Answer::read(edge.post("/contract/body").body(body).send().await.unwrap()).await;
         assert_eq!(answer.text(), "3000000 [0, 1, 2, 3]");
     }

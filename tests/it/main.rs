@@ -29,6 +29,7 @@ mod gpu_node;
 mod host;
 mod hostile_upstream;
 mod keys;
+mod keys_cli;
 mod limits;
 mod login_flood;
 mod logins;

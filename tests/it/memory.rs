@@ -8,6 +8,8 @@ use crate::{
 };
 use futures_util::future::join_all;
 use nest_tests::TestEdge;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// The statements that look a key up.
 async fn lookups(edge: &TestEdge) -> usize {
@@ -16,7 +18,7 @@ async fn lookups(edge: &TestEdge) -> usize {
 
 #[tokio::test]
 async fn under_load_a_revocation_counts_after_one_refresh() {
-    let edge = TestEdge::start(&[]).await;
+    let edge = TestEdge::start(&[("KEY_CACHE_MS", "5000")]).await;
     let key = edge.key().await;
     assert_eq!(verdict(&edge, &key).await, admitted());
     edge.revoke(&key).await;
@@ -84,4 +86,24 @@ async fn a_hundred_calls_at_once_make_a_hundred_rows_in_fewer_statements() {
     recorded.sort_unstable();
     assert_eq!(recorded, ids);
     assert!((1..100).contains(&statements), "{statements}");
+}
+
+/// Checklist 50's part: what watches over streams costs one look for all of a key, and none for those that end soon.
+#[tokio::test]
+async fn the_streams_of_a_key_share_one_look_and_short_ones_need_none() {
+    let setup = Setup::with(&[]).await;
+    let before = lookups(&setup.edge).await;
+    join_all((0..10).map(|_| async { setup.chat(&streamed(&count_to(3))).await })).await;
+    setup.edge.usage_when(|rows| rows.len() == 10).await;
+    let steps = setup.groq.step();
+    let streams = join_all((0..20).map(|_| async { setup.stream(&count_to(3)).await })).await;
+    // A busy machine may have begun the streams when the entry was a second old, and so have read it anew.
+    let begun = lookups(&setup.edge).await;
+    assert!(begun <= before + 2, "{before} {begun}");
+    // All look once within this time, and none twice.
+    sleep(Duration::from_millis(3_500)).await;
+    let looks = lookups(&setup.edge).await - begun;
+    assert!((1..=2).contains(&looks), "{looks}");
+    drop(steps);
+    drop(streams);
 }

@@ -7,7 +7,7 @@ use axum::{
     routing::post,
 };
 use nest_tests::{
-    Answer, IssuedKey, ScriptedNode, SignedCall, TestEdge,
+    Answer, IssuedKey, ScriptedNode, SignedCall, TestDb, TestEdge,
     double::nowhere,
     host::Running,
     lasting,
@@ -16,7 +16,10 @@ use nest_tests::{
     signed::now,
 };
 use serde_json::{Value, json};
-use shared::{id::NodeId, node::Registered};
+use shared::{
+    id::NodeId,
+    node::{HeartbeatAnswer, PublicKey, Registered},
+};
 use std::{
     sync::{
         Arc,
@@ -92,6 +95,40 @@ async fn a_join_token_lets_one_node_in_once() {
     assert_eq!(again.node_id, registered.node_id);
 }
 
+/// While edges are given another root secret one by one, nodes accept the calls of all of them.
+#[tokio::test]
+async fn nodes_are_told_the_keys_before_and_after_the_present_one() {
+    let (before, after) = ("before: 0123456789abcdefghijklmnop", "after: 0123456789abcdefghijklmnopq");
+    let edge = TestEdge::start(&[("PREVIOUS_SECRET_KEY", before), ("NEXT_SECRET_KEY", after)]).await;
+    let key_of = |secret| nest_tests::edge::config(&edge.db, &[("SECRET_KEY", secret)]).call_key.public();
+    let keys = [edge.config.call_key.public(), key_of(before), key_of(after)];
+    let told: Vec<PublicKey> = edge.get("/api/v1/nodes/edge-keys").send().await.unwrap().json().await.unwrap();
+    assert_eq!(told, keys);
+    let (own, token) = (key(), edge.invite(60_000).await);
+    let answer = register(&edge, &own, &registration(&own, ADDRESS, Some(&token))).request().send().await.unwrap();
+    let registered: Registered = answer.json().await.unwrap();
+    assert_eq!(registered.edge_keys, keys);
+    // A node that runs on learns of a change with its next heartbeat.
+    let beat = SignedCall::new(&own, &edge.url, HEARTBEAT, &heartbeat(registered.node_id, true));
+    let answer: HeartbeatAnswer = beat.request().send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer.edge_keys, keys);
+}
+
+/// `nest nodes invite` lets a machine in, and the audit log tells who did.
+#[tokio::test]
+async fn an_invitation_of_a_node_is_in_the_audit_log() {
+    let db = TestDb::migrated().await;
+    let invite = Nest::new(NEST, &lasting::folder("invite"), "nodes invite --minutes 5 --json");
+    let made = invite.env("DATABASE_URL", db.url()).run().await.json();
+    assert!(made["join_token"].as_str().unwrap().starts_with("nest_join_"), "{made}");
+    let entries = "select actor_kind, action, target, detail from audit_log";
+    let entries = db.connect().await.query(entries, &[]).await.unwrap();
+    assert_eq!(entries.len(), 1);
+    let entry: [&str; 4] = std::array::from_fn(|column| entries[0].get(column));
+    assert_eq!(entry[..2], ["operator", "nodes.invited"]);
+    assert!(entry[2].starts_with("invite_") && entry[3] == r#"{"valid_ms":300000}"#, "{entry:?}");
+}
+
 #[tokio::test]
 async fn a_registration_counts_as_it_was_signed_and_once() {
     let edge = TestEdge::start(&[]).await;
@@ -138,7 +175,7 @@ async fn what_a_node_says_of_itself_is_looked_at() {
 async fn a_heartbeat_counts_for_its_own_node_and_once() {
     let edge = TestEdge::start(&[]).await;
     let (one, two) = (ScriptedNode::join_at(&edge, ADDRESS).await, ScriptedNode::join_at(&edge, ADDRESS).await);
-    assert_eq!(one.beat(&edge, true).await, 204);
+    assert_eq!(one.beat(&edge, true).await, 200);
     let stranger = key();
     let unknown = NodeId::new(now(), [0; 10]);
     for (name, signer, id, status) in [
@@ -150,7 +187,7 @@ async fn a_heartbeat_counts_for_its_own_node_and_once() {
         assert_eq!(beat.send().await, status, "{name}");
     }
     let beat = SignedCall::new(&one.key, &edge.url, HEARTBEAT, &heartbeat(one.id, true));
-    assert_eq!(beat.send().await, 204);
+    assert_eq!(beat.send().await, 200);
     assert_eq!(beat.send().await, 404, "a copy does not count");
     let swapped = serde_json::to_vec(&heartbeat(one.id, false)).unwrap();
     let beat = SignedCall::new(&one.key, &edge.url, HEARTBEAT, &heartbeat(one.id, true));
@@ -200,7 +237,7 @@ async fn a_node_that_falls_silent_is_away_and_comes_back_with_its_next_heartbeat
     let listed = edge.get("/v1/models").bearer_auth(&key.text).send().await.unwrap().text().await.unwrap();
     assert!(!listed.contains(MODEL), "{listed}");
 
-    assert_eq!(node.beat(&edge, true).await, 204);
+    assert_eq!(node.beat(&edge, true).await, 200);
     forget_nodes(&edge);
     assert_eq!(verdict(&edge, &key).await, (200, String::new()));
     assert_eq!(calls.load(Ordering::SeqCst), 2);
@@ -212,7 +249,7 @@ async fn a_draining_node_gets_no_new_calls() {
     let key = edge.key().await;
     let (router, draining) = saying("the one that drains");
     let one = ScriptedNode::join(&edge, router).await;
-    assert_eq!(one.beat(&edge, false).await, 204);
+    assert_eq!(one.beat(&edge, false).await, 200);
     assert_eq!(verdict(&edge, &key).await, (503, "node_away".to_owned()));
     let (router, ready) = saying("the other");
     let _two = ScriptedNode::join(&edge, router).await;

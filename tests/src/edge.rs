@@ -5,7 +5,11 @@ use crate::{
     host::{Kind, Running, Settings},
     usage::{self, UsageRow},
 };
-use edge_core::{Config, Edge, Host, Store, auth, keys, nodes};
+use edge_core::{
+    Config, Edge, Host, Store,
+    audit::{Actor, Origin},
+    auth, keys, nodes,
+};
 use edge_native::Native;
 use nest_contract::{AHEAD_MS, Watch, Watched};
 use reqwest::{Client, RequestBuilder, redirect::Policy};
@@ -155,18 +159,23 @@ impl TestEdge {
 
     pub async fn key_until(&self, expires_at: Option<Timestamp>) -> IssuedKey {
         let owner = auth::find_owner(&self.store(), OPERATOR).await.unwrap().unwrap();
-        let new = keys::NewKey { org_id: owner.org_id, created_by: None, name: "test".to_owned(), expires_at };
-        let issued = keys::issue(&*self.native, &self.store(), new).await.unwrap();
+        self.key_of(keys::NewKey { expires_at, ..keys::NewKey::inference(owner.org_id, "test") }).await
+    }
+
+    /// A key as `nest` makes it.
+    pub async fn key_of(&self, new: keys::NewKey) -> IssuedKey {
+        let issued = keys::issue(&*self.native, &self.store(), &new).await.unwrap();
         IssuedKey { id: issued.id, text: issued.key.expose_secret().to_owned() }
     }
 
     pub async fn revoke(&self, key: &IssuedKey) {
-        assert!(keys::revoke(&self.store(), key.id).await.unwrap());
+        keys::revoke(&self.store(), key.id, self.now()).await.unwrap();
     }
 
     /// A token with which one node may join.
     pub async fn invite(&self, valid_ms: i64) -> String {
-        nodes::invite(&*self.native, &self.store(), valid_ms).await.unwrap().expose_secret().to_owned()
+        let by = (&Actor::OPERATOR, &Origin::default());
+        nodes::invite(&*self.native, &self.store(), valid_ms, by).await.unwrap().expose_secret().to_owned()
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {

@@ -1,12 +1,17 @@
 // The meter of relayed streams counts as `EventCounter` in shared/src/openai/sse.rs does: the same cases, and the same
-// stream however it is cut. Run by `cargo xtask ci`: node --test tests/workers
+// stream however it is cut. And a stream ends once, by whoever ends it first; what workerd's own streams make of that,
+// tests/it/host.rs asks. Run by `cargo xtask ci`: node --test tests/workers
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Meter } from "../../edge/cloudflare/src/relay.js";
+import { Meter, pass } from "../../edge/cloudflare/src/relay.js";
 
 const TAIL_BYTES = 64;
 const bytes = (text) => new TextEncoder().encode(text);
+const text = (bytes) => new TextDecoder().decode(bytes);
+
+// Workers' own, which passes bytes by itself.
+globalThis.IdentityTransformStream = TransformStream;
 
 function metered(pieces) {
   const meter = new Meter(TAIL_BYTES);
@@ -53,4 +58,50 @@ test("the tail is the end of all that passed", () => {
     const tail = metered(cut(whole, length + 1)).tail();
     assert.deepEqual(tail, whole.subarray(Math.max(0, length - TAIL_BYTES)));
   }
+});
+
+/** A stream of `chunks` from an upstream that then says nothing, until it ends or its call is aborted. */
+function relayed(chunks) {
+  const [call, client, cut] = [new AbortController(), new AbortController(), new AbortController()];
+  const ends = [];
+  let upstream;
+  const body = new ReadableStream({
+    type: "bytes",
+    start(controller) {
+      upstream = controller;
+      chunks.forEach((chunk) => controller.enqueue(bytes(chunk)));
+      call.signal.addEventListener("abort", () => controller.error(new Error("aborted")));
+    },
+  });
+  const ended = (cause) => {
+    ends.push(cause);
+    return bytes(`<${cause}>`);
+  };
+  const readable = pass({ body }, call, client.signal, cut.signal, 60_000, TAIL_BYTES, ended);
+  return { call, client, cut, ends, reader: readable.getReader(), close: () => upstream.close() };
+}
+
+test("a stream that is cut ends its call and says a last word", async () => {
+  const { call, cut, ends, reader } = relayed(["data: 1\n\n"]);
+  assert.equal(text((await reader.read()).value), "data: 1\n\n");
+  cut.abort();
+  assert.ok(call.signal.aborted);
+  assert.equal(text((await reader.read()).value), "<4>");
+  assert.ok((await reader.read()).done);
+  assert.deepEqual(ends, [4]);
+});
+
+test("a stream that has ended cannot be cut, nor one that is cut be ended by its client", async () => {
+  const over = relayed([]);
+  over.close();
+  assert.equal(text((await over.reader.read()).value), "<0>");
+  over.cut.abort();
+  assert.ok((await over.reader.read()).done);
+  assert.deepEqual(over.ends, [0]);
+
+  const { client, cut, ends, reader } = relayed([]);
+  cut.abort();
+  client.abort();
+  assert.equal(text((await reader.read()).value), "<4>");
+  assert.deepEqual(ends, [4]);
 });

@@ -62,6 +62,7 @@ const SUITES: &[(&str, &[Host])] = &[
     ("encryption", NATIVE),
     ("admin_cli", NATIVE),
     ("cli", NATIVE),
+    ("keys_cli", NATIVE),
     ("clock", NATIVE),
     ("config", NATIVE),
     // The client of the store and the counters of a process, without an edge; through edges they are `limits`.

@@ -5,6 +5,7 @@ use crate::state::{Demo, StateDir};
 use edge_core::{
     Host, Store, auth,
     keys::{self, NewKey},
+    orgs::Owner,
 };
 use secrecy::ExposeSecret as _;
 
@@ -38,13 +39,8 @@ pub(super) async fn ensure(
     let api_key = match kept {
         Some(key) => key,
         None => {
-            let new = NewKey {
-                org_id: owner.org_id,
-                created_by: Some(owner.user_id),
-                name: "demo".to_owned(),
-                expires_at: None,
-            };
-            let key = keys::issue(host, store, new).await?.key.expose_secret().to_owned();
+            let new = NewKey { owner: Owner::User(owner.user_id), ..NewKey::inference(owner.org_id, "demo") };
+            let key = keys::issue(host, store, &new).await?.key.expose_secret().to_owned();
             secrets.set(state, KEY, key.clone())?;
             key
         }

@@ -7,7 +7,11 @@ use crate::{
     state::{StateDir, Status},
 };
 use anyhow::{Context as _, bail};
-use edge_core::{Config, Store, nodes};
+use edge_core::{
+    Config, Store,
+    audit::{Actor, Origin},
+    nodes,
+};
 use edge_native::Native;
 use embedded::{
     child::{Program, Tied},
@@ -70,7 +74,7 @@ impl<'a> Stack<'a> {
         self.state.write_status(&self.status)?;
         if !args.no_node {
             self.pull_models().await?;
-            let invite = nodes::invite(&*host, &store, INVITE_MS).await?;
+            let invite = nodes::invite(&*host, &store, INVITE_MS, (&Actor::OPERATOR, &Origin::default())).await?;
             self.start_node(args, &invite)?;
             let node = self.status.node.clone().expect("the node was started just now");
             self.until_ready("node", &format!("{node}/readyz")).await?;

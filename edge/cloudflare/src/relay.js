@@ -11,6 +11,7 @@ const EOF = 0;
 const BROKEN = 1;
 const IDLE = 2;
 const CLIENT_LEFT = 3;
+const CUT = 4;
 
 /** How much of the kept branch is read at once. */
 const PIECE_BYTES = 64 * 1024;
@@ -18,9 +19,10 @@ const PIECE_BYTES = 64 * 1024;
 /**
  * A stream with the bytes of `response`, unchanged and as the client takes them. `ended` is called once, when it is
  * over, with the cause, the last `tailBytes` bytes and the count of events; what it returns is sent after them, unless
- * the client left. Aborting `controller` ends the call to the upstream; `client` is the signal that the client left.
+ * the client left. Aborting `controller` ends the call to the upstream; `client` is the signal that the client left, and
+ * `cut` that the edge ends the stream.
  */
-export function pass(response, controller, client, idleMs, tailBytes, ended) {
+export function pass(response, controller, client, cut, idleMs, tailBytes, ended) {
   const [shown, kept] = response.body.tee();
   const { readable, writable } = new IdentityTransformStream();
   const listener = new Listener(kept, tailBytes);
@@ -56,6 +58,7 @@ export function pass(response, controller, client, idleMs, tailBytes, ended) {
     }
   }, idleMs / 2);
   client.addEventListener("abort", () => abort(CLIENT_LEFT));
+  cut.addEventListener("abort", () => abort(CUT));
   // Whether the client is still there when the stream is closed makes no difference any more.
   const ignore = () => {};
   shown

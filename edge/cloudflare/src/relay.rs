@@ -1,6 +1,6 @@
 //! Event streams that the runtime passes on by itself: the core gets a handle, and is told how the stream ended.
 
-use crate::fetch;
+use crate::{border, fetch};
 use axum::body::Body;
 use bytes::Bytes;
 use edge_core::host::{EndCause, FetchError, RelayOptions, Relayed, StreamEnd, TAIL_BYTES, is_event_stream};
@@ -21,6 +21,7 @@ extern "C" {
         response: &web_sys::Response,
         controller: &AbortController,
         client: &AbortSignal,
+        cut: &AbortSignal,
         idle_ms: f64,
         tail_bytes: usize,
         ended: &JsValue,
@@ -69,6 +70,7 @@ pub(crate) async fn relay(
     if !is_event_stream(answer.head.status(), answer.head.headers()) || answer.raw.body().is_none() {
         return Ok(Relayed::Answer(answer.into_response()));
     }
+    let knife = AbortController::new().map_err(|thrown| FetchError::Broken(border::cause(&thrown)))?;
     let (sender, receiver) = oneshot::channel();
     let RelayOptions { idle_ms, close } = options;
     let ended = Closure::once_into_js(move |cause: u8, tail: Vec<u8>, events: f64| -> Uint8Array {
@@ -78,7 +80,9 @@ pub(crate) async fn relay(
         let _ = sender.send(end);
         Uint8Array::from(&closing[..])
     });
-    let stream = pass(&answer.raw, &answer.call.release(), &client, idle_ms as f64, TAIL_BYTES, ended.unchecked_ref());
+    let call = answer.call.release();
+    let (idle_ms, ended) = (idle_ms as f64, ended.unchecked_ref());
+    let stream = pass(&answer.raw, &call, &client, &knife.signal(), idle_ms, TAIL_BYTES, ended);
     let mut response: Response<Body> = answer.head.map(|()| Body::empty());
     response.extensions_mut().insert(Handle::new(stream));
     // Without a word the stream was lost with its request: nothing is left to settle it with.
@@ -88,7 +92,8 @@ pub(crate) async fn relay(
             Err(_) => future::pending().await,
         }
     });
-    Ok(Relayed::Stream { response, end: end.boxed() })
+    let knife = SendWrapper::new(knife);
+    Ok(Relayed::Stream { response, end: end.boxed(), cut: Box::new(move || knife.abort()) })
 }
 
 /// In the order of `relay.js`.
@@ -97,6 +102,7 @@ fn cause_of(code: u8) -> EndCause {
         0 => EndCause::Eof,
         1 => EndCause::Broken,
         2 => EndCause::Idle,
+        4 => EndCause::Cut,
         _ => EndCause::ClientLeft,
     }
 }

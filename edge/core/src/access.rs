@@ -1,17 +1,19 @@
 //! Who may use a route: declared in the route table, decided here, before the handler runs.
 
-use crate::{App, Error, audit, auth, auth::AuthError, keys, orgs};
+use crate::{
+    App, Error, audit, auth,
+    auth::{AuthError, OrgRef},
+    keys, orgs,
+};
 use axum::{
     body::Body,
-    extract::{FromRequestParts as _, RawPathParams},
+    extract::{FromRequestParts as _, Query as Pairs, RawPathParams},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use http::{Request, request::Parts};
-use shared::{
-    id::{OrgId, UserId},
-    permission::Permission,
-};
+use serde::Deserialize;
+use shared::{id::UserId, permission::Permission};
 
 /// What a route needs of whoever calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +30,14 @@ pub struct Access {
 pub enum Principal {
     /// Anyone. What proves a right, if anything, is in the request's body, and the handler checks it.
     Anyone,
-    /// A live API key.
+    /// A live API key that calls models.
     Key,
     /// A GPU node; the handler checks its signature, which is over the body.
     Node,
     /// A person who is logged in.
     Person,
-    /// A member, or a client, of the organisation that the path names as `{org}`, with this permission.
+    /// A member, a client or a management key of an organisation, with this permission. The path names the organisation as `{org}`, or
+    /// else the query may, as `org_id`; without either it is the caller's own.
     Member(Permission),
     /// A person who runs the platform.
     Operator,
@@ -84,6 +87,7 @@ pub(crate) async fn guard(access: Access, request: Request<Body>, next: Next) ->
 
 async fn admit(access: Access, parts: &mut Parts) -> Result<(), Error> {
     let Ok(app) = App::from_request_parts(parts, &()).await;
+    keys::refuse_in_query(parts)?;
     match access.principal {
         Principal::Anyone => auth::refuse_foreign_pages(&app, parts)?,
         Principal::Node => {}
@@ -116,8 +120,15 @@ async fn admit(access: Access, parts: &mut Parts) -> Result<(), Error> {
 
 async fn member(app: &App, parts: &mut Parts, fresh: bool) -> Result<orgs::Member, Error> {
     // Whoever does not say who they are learns nothing about the path, not even that it is wrong.
+    if let Some(key) = keys::presented(parts).map(str::to_owned) {
+        if fresh {
+            return Err(AuthError::NotAPerson.into());
+        }
+        let org = org(parts).await;
+        return keys::member(app, parts, &key, org).await;
+    }
     let presented = auth::presented(app, parts)?;
-    let org = org_id(parts).await;
+    let org = org(parts).await;
     match presented {
         // A program has no hands to prove that it is there.
         auth::Presented::Client(_) if fresh => Err(AuthError::NotAPerson.into()),
@@ -125,7 +136,7 @@ async fn member(app: &App, parts: &mut Parts, fresh: bool) -> Result<orgs::Membe
         auth::Presented::Session(proof) => {
             let found = auth::recognise(app, proof, org).await?;
             let person = fresh_enough(app, found.person, fresh)?;
-            let member = orgs::person_member(&person, org, found.membership)?;
+            let member = orgs::person_member(&person, found.membership)?;
             parts.extensions.insert(person);
             Ok(member)
         }
@@ -143,7 +154,7 @@ async fn person(app: &App, parts: &mut Parts, fresh: bool) -> Result<auth::Perso
     let auth::Presented::Session(proof) = auth::presented(app, parts)? else {
         return Err(AuthError::NotAPerson.into());
     };
-    let person = auth::recognise(app, proof, None).await?.person;
+    let person = auth::recognise(app, proof, OrgRef::None).await?.person;
     // A token that was narrowed to some permissions speaks for its person in organisations alone.
     if person.scope.is_some() {
         return Err(AuthError::Scope.into());
@@ -159,9 +170,22 @@ fn fresh_enough(app: &App, person: auth::Person, fresh: bool) -> Result<auth::Pe
     }
 }
 
-/// The organisation that the path names. What is no id at all names none.
-async fn org_id(parts: &mut Parts) -> Option<OrgId> {
-    param(parts, "org").await?.parse().ok()
+/// The query's part that the guard reads, on routes whose path names no organisation.
+#[derive(Deserialize)]
+struct OrgQuery {
+    org_id: Option<String>,
+}
+
+/// The organisation that the path or the query names. What is no id at all names none, as does one of several.
+async fn org(parts: &mut Parts) -> OrgRef {
+    let named = match param(parts, "org").await {
+        Some(text) => Some(text),
+        None => match Pairs::<OrgQuery>::try_from_uri(&parts.uri) {
+            Ok(Pairs(query)) => query.org_id,
+            Err(_) => return OrgRef::None,
+        },
+    };
+    named.map_or(OrgRef::Own, |text| text.parse().map_or(OrgRef::None, OrgRef::Named))
 }
 
 /// What the path says where its pattern has `{name}`.

@@ -24,7 +24,10 @@ pub struct Edge {
 
 /// The route table: every route that there is.
 pub fn routes() -> Vec<Route> {
-    [auth::routes(), orgs::routes(), nodes::routes(), proxy::routes(), admin::routes()].into_iter().flatten().collect()
+    [auth::routes(), orgs::routes(), keys::routes(), nodes::routes(), usage::routes(), proxy::routes(), admin::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What outlives a request. Everything in here may be empty at any time and is filled again as needed.
@@ -120,6 +123,11 @@ impl Edge {
     /// Writes what is still to be written, before the process ends.
     pub async fn flush(&self, host: Arc<dyn Host>) {
         usage::flush(&self.app(host)).await;
+    }
+
+    /// Who calls, by the key on a request: what a route that needs a key asks before anything else.
+    pub async fn caller(&self, host: Arc<dyn Host>, parts: &Parts) -> Result<keys::Caller, Error> {
+        keys::recognise(&self.app(host), parts).await
     }
 
     /// Answers a request on behalf of `host`. Never fails: every error is an answer.

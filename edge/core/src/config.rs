@@ -13,7 +13,7 @@ use crate::{
 };
 use secrecy::SecretString;
 use shared::{
-    node::CallKey,
+    node::{CallKey, PublicKey},
     setting::{Problems, Reader, Setting},
 };
 use url::Url;
@@ -27,6 +27,9 @@ pub struct Config {
     pub production: bool,
     /// Signs what the edge asks of GPU nodes; derived from `SECRET_KEY`, so edges that share it share this.
     pub call_key: CallKey,
+    /// What nodes accept: the public halves of the call keys of the root secret and of those before and after it, so
+    /// that no node refuses a call while the secret is replaced. The present one first.
+    pub call_keys: Vec<PublicKey>,
     /// Where people and their programs reach this service, without a slash at its end: links in mail begin with it, and
     /// it is the issuer of tokens.
     pub public_url: String,
@@ -50,6 +53,7 @@ pub struct Config {
     pub body_limit_bytes: usize,
     pub health_per_minute: u64,
     pub trusted_proxy_hops: usize,
+    pub key_cache_ms: i64,
     pub key_grace_ms: i64,
     /// Where counters are kept that edges share; in the process without it.
     pub upstash: Option<UpstashConfig>,
@@ -184,6 +188,11 @@ pub const SETTINGS: &[Setting] = &[
         "How many proxies in front append to X-Forwarded-For; 0 ignores the header.",
     ),
     setting(
+        "KEY_CACHE_MS",
+        Some("1000"),
+        "After how long at most a change of an API key, its owner or its organisation counts here, in milliseconds; until then an edge does not ask again.",
+    ),
+    setting(
         "KEY_GRACE_MS",
         Some("900000"),
         "How long a known API key keeps working while Postgres is away, in milliseconds.",
@@ -222,7 +231,8 @@ impl Config {
             version: read.required("VERSION"),
             api_prefix: api_prefix(&mut read),
             production,
-            call_key: CallKey::from_seed(roots.current.derive("nest edge call key v1")),
+            call_key: call_key(&roots.current),
+            call_keys: roots.all().map(|root| call_key(root).public()).collect(),
             public_url: public_url(&mut read, production),
             keyring: keyring(&mut read, &roots),
             roots,
@@ -240,6 +250,7 @@ impl Config {
             body_limit_bytes: read.parse("BODY_LIMIT_BYTES", "a number of bytes"),
             health_per_minute: read.parse("HEALTH_REQUESTS_PER_MINUTE", "a number"),
             trusted_proxy_hops: read.parse("TRUSTED_PROXY_HOPS", "a number"),
+            key_cache_ms: read.parse("KEY_CACHE_MS", "a number of milliseconds"),
             key_grace_ms: read.parse("KEY_GRACE_MS", "a number of milliseconds"),
             upstash: upstash::read(&mut read, production),
         };
@@ -285,6 +296,10 @@ fn production(read: &mut Reader<'_>) -> bool {
             true
         }
     }
+}
+
+fn call_key(root: &Root) -> CallKey {
+    CallKey::from_seed(root.derive("nest edge call key v1"))
 }
 
 fn secret_key(read: &mut Reader<'_>) -> Root {

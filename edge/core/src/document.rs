@@ -88,6 +88,16 @@ fn operation(route: &Route, draft: &mut Draft) -> Operation {
             .schema(Some(schema));
         draft.edit(|it| it.parameter(parameter));
     }
+    if matches!(route.access.principal, Principal::Member(_)) && !names(route.path).any(|it| it == "org") {
+        let about = "The organisation; without it one's own: a person's personal one, or a client's or key's.";
+        let parameter = ParameterBuilder::new()
+            .name("org_id")
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(about))
+            .schema(Some(OrgId::schema()));
+        draft.edit(|it| it.parameter(parameter));
+    }
     // Errors look alike everywhere, whatever their status.
     let failed = Ref::from_response_name(if is_openai(route) { OPENAI_ERROR } else { PROBLEM });
     let answers = std::mem::take(&mut draft.answers);
@@ -97,7 +107,7 @@ fn operation(route: &Route, draft: &mut Draft) -> Operation {
             .summary(Some(route.summary))
             .description(condition(route.access))
             .tag(tag(route.slice))
-            .securities(Some(securities(route.access.principal)))
+            .securities(Some(securities(route.access)))
             .response("4XX", RefOr::Ref(failed.clone()))
             .response("5XX", RefOr::Ref(failed))
     });
@@ -166,11 +176,12 @@ fn condition(access: Access) -> Option<String> {
 }
 
 /// Any one of these will do; none at all for anyone.
-fn securities(principal: Principal) -> Vec<SecurityRequirement> {
-    let names: &[&str] = match principal {
+fn securities(access: Access) -> Vec<SecurityRequirement> {
+    let names: &[&str] = match access.principal {
         Principal::Anyone => &[],
         Principal::Key => &[API_KEY],
         Principal::Node => &[NODE],
+        Principal::Member(_) if !access.fresh => &[ACCESS_TOKEN, SESSION, API_KEY],
         Principal::Person | Principal::Member(_) | Principal::Operator => &[ACCESS_TOKEN, SESSION],
     };
     names.iter().map(|it| SecurityRequirement::new(*it, [] as [&str; 0])).collect()
@@ -189,7 +200,13 @@ fn components(draft: &mut Draft) -> Components {
     };
     let schemes = [
         (ACCESS_TOKEN, bearer("An access token of a person's session, or of an OAuth client.", "JWT")),
-        (API_KEY, bearer("An API key: `nest_live_...`.", "API key")),
+        (
+            API_KEY,
+            bearer(
+                "An API key, `nest_live_...` or `nest_test_...`: an inference key for models, a management key for the rest.",
+                "API key",
+            ),
+        ),
         (
             SESSION,
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(

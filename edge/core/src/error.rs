@@ -94,6 +94,9 @@ pub(crate) struct Problem {
     detail: String,
     /// A stable word that a program may branch on.
     code: String,
+    /// The part of the request that is wrong, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<String>,
     /// The id under which the call was logged.
     request_id: RequestId,
 }
@@ -132,9 +135,7 @@ impl Error {
     /// How the error looks from outside.
     pub fn face(&self) -> Face<'_> {
         match self {
-            Self::Key(KeyError::InQuery) => (StatusCode::BAD_REQUEST, INVALID, "api_key_in_query"),
-            Self::Key(error @ KeyError::Suspended) => with_class((StatusCode::FORBIDDEN, error.code())),
-            Self::Key(error) => (StatusCode::UNAUTHORIZED, "authentication_error", error.code()),
+            Self::Key(error) => with_class(error.face()),
             Self::Auth(error) => with_class(error.face()),
             Self::Operate(error) => with_class(error.face()),
             Self::Org(error) => with_class(error.face()),
@@ -177,16 +178,23 @@ impl Error {
         }
     }
 
+    /// The part of the request that is wrong.
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { param, .. } => *param,
+            Self::Refused { detail, .. } => detail.param.as_deref(),
+            Self::NoModel { .. } | Self::WrongTask { .. } => Some("model"),
+            Self::Key(error) => error.param(),
+            Self::Org(OrgError::Field { field, .. }) | Self::Auth(AuthError::Field { field, .. }) => Some(field),
+            _ => None,
+        }
+    }
+
     /// The error in OpenAI's shape.
     pub fn openai(&self, id: Option<RequestId>) -> ErrorBody {
         let (_, kind, code) = self.face();
         let mut body = ErrorBody::new(kind, code, self.to_string());
-        body.error.param = match self {
-            Self::Invalid { param, .. } => param.map(str::to_owned),
-            Self::Refused { detail, .. } => detail.param.clone(),
-            Self::NoModel { .. } | Self::WrongTask { .. } => Some("model".to_owned()),
-            _ => None,
-        };
+        body.error.param = self.param().map(str::to_owned);
         body.error.request_id = id.map(|it| it.to_string());
         body
     }
@@ -200,6 +208,7 @@ impl Error {
             status: status.as_u16(),
             detail: self.to_string(),
             code: code.to_owned(),
+            param: self.param().map(str::to_owned),
             request_id: id,
         }
     }

@@ -67,6 +67,11 @@ impl<T> Page<T> {
         let next_cursor = rows.last().filter(|_| more).map(|last| id(last).to_string());
         Self { data: rows.into_iter().map(view).collect(), next_cursor }
     }
+
+    /// The list, and the cursor, for an answer that says more than these.
+    pub(crate) fn into_parts(self) -> (Vec<T>, Option<String>) {
+        (self.data, self.next_cursor)
+    }
 }
 
 /// By hand: what is derived has one name for the pages of all lists.

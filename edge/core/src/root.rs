@@ -32,4 +32,9 @@ impl Roots {
     pub fn accepted(&self) -> impl Iterator<Item = &Root> {
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten()
     }
+
+    /// All that edges may have while they are given another one by one: the present one first.
+    pub fn all(&self) -> impl Iterator<Item = &Root> {
+        self.accepted().chain(self.next.as_ref())
+    }
 }

@@ -14,7 +14,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::Method;
-use utoipa::ToSchema;
+use utoipa::{PartialSchema as _, ToSchema};
 
 /// One row of the table.
 pub struct Route {
@@ -81,6 +81,11 @@ impl Route {
     /// Says what the events are of which its handler streams.
     pub(crate) fn streams<T: ToSchema>(self) -> Self {
         self.described(|draft| draft.gives::<T>("200", "text/event-stream"))
+    }
+
+    /// Says that its answer is a spreadsheet for whoever asks for one.
+    pub(crate) fn exports_csv(self) -> Self {
+        self.described(|draft| draft.answer("200", Some("text/csv"), Some(String::schema())))
     }
 
     #[cfg(feature = "openapi")]

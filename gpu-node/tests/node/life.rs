@@ -1,10 +1,17 @@
 //! Leaving clients, full queues, starts and stops.
 
 use crate::served::{CHAT, MODELS, Node, folder, now, runtime};
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::post,
+};
 use gpu_node::Config;
 use serde_json::{Value, json};
-use shared::node::{CallKey, Heartbeat, Registered, Registration, verify};
+use shared::node::{CallKey, Heartbeat, HeartbeatAnswer, PublicKey, Registered, Registration, verify};
 use std::{
     process::{Child, Command, Stdio},
     sync::{
@@ -67,6 +74,8 @@ struct FakeEdge {
     key: Arc<CallKey>,
     node: Arc<Mutex<Option<Registration>>>,
     forgets: Arc<AtomicBool>,
+    /// Whose calls the node shall accept, as heartbeats are answered; an older edge answers nothing.
+    keys: Arc<Mutex<Option<Vec<PublicKey>>>>,
     seen: mpsc::UnboundedSender<Seen>,
 }
 
@@ -92,10 +101,13 @@ async fn heartbeat(State(edge): State<FakeEdge>, headers: HeaderMap, body: Bytes
     let header = |name: &'static str| headers.get(name).and_then(|it| it.to_str().ok());
     verify(&[key], "POST", "/api/v1/nodes/heartbeat", &body, header, now()).unwrap();
     if edge.forgets.load(Ordering::SeqCst) {
-        return axum::http::StatusCode::NOT_FOUND;
+        return StatusCode::NOT_FOUND.into_response();
     }
     edge.seen.send(Seen::Beat(serde_json::from_slice(&body).unwrap())).unwrap();
-    axum::http::StatusCode::NO_CONTENT
+    match edge.keys.lock().unwrap().clone() {
+        Some(edge_keys) => axum::Json(HeartbeatAnswer { edge_keys }).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
 }
 
 /// The program itself, killed when the test ends however that is.
@@ -129,8 +141,8 @@ async fn edge() -> (FakeEdge, String, mpsc::UnboundedReceiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (seen, events) = mpsc::unbounded_channel();
-    let edge =
-        FakeEdge { key: Arc::new(CallKey::from_seed([9; 32])), node: Arc::default(), forgets: Arc::default(), seen };
+    let key = Arc::new(CallKey::from_seed([9; 32]));
+    let edge = FakeEdge { key, node: Arc::default(), forgets: Arc::default(), keys: Arc::default(), seen };
     let router = Router::new()
         .route("/api/v1/nodes/register", post(register))
         .route("/api/v1/nodes/heartbeat", post(heartbeat))
@@ -179,6 +191,28 @@ async fn a_node_registers_beats_registers_again_and_drains() {
     assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
     let status = tokio::task::spawn_blocking(move || program.0.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+/// The edges are given another root secret while the node runs: each heartbeat tells whose calls to accept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_accepts_the_keys_that_its_edge_names_at_each_heartbeat() {
+    let _models = tokio::task::spawn_blocking(|| MODELS.root().to_owned()).await.unwrap();
+    let (edge, url, mut events) = edge().await;
+    let _program = program(&url, &[]);
+    let Seen::Registered(registration) = next(&mut events).await else { panic!("a beat before the registration") };
+    let status = async |seed| {
+        let node = Node::of(registration.base_url.clone(), CallKey::from_seed([seed; 32]));
+        node.call("GET", "/node/status", "").send().await.unwrap().status().as_u16()
+    };
+    let (present, coming) = (edge.key.public(), CallKey::from_seed([8; 32]).public());
+    // One beat that brings no keys takes none.
+    next(&mut events).await;
+    next(&mut events).await;
+    assert_eq!((status(9).await, status(8).await), (200, 401));
+    for (keys, verdicts) in [(vec![present, coming], (200, 200)), (vec![coming], (401, 200))] {
+        *edge.keys.lock().unwrap() = Some(keys);
+        until("the keys of the edge are accepted", async || (status(9).await, status(8).await) == verdicts).await;
+    }
 }
 
 #[test]

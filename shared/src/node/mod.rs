@@ -32,7 +32,7 @@ pub struct Registration {
 pub struct Registered {
     /// The node's id from now on.
     pub node_id: NodeId,
-    /// The keys with which the edge signs its calls; the node accepts no others.
+    /// The keys with which the edge signs its calls, may have signed, or will sign; the node accepts no others.
     pub edge_keys: Vec<PublicKey>,
     /// How often the node shall send a [`Heartbeat`].
     pub heartbeat_ms: u64,
@@ -40,7 +40,7 @@ pub struct Registered {
 
 /// `POST {API_V1_STR}/nodes/heartbeat`, signed with the node's own key: "I am still here".
 ///
-/// The edge answers 204, or 404 when the node must register again.
+/// The edge answers with its keys ([`HeartbeatAnswer`]), or 404 when the node must register again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Heartbeat {
     /// The id that registration gave.
@@ -51,6 +51,13 @@ pub struct Heartbeat {
     pub running: u32,
     /// Sequences that wait for their turn.
     pub queued: u32,
+}
+
+/// The answer to a [`Heartbeat`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HeartbeatAnswer {
+    /// As in [`Registered`], as of now: they change while the edge's root secret is replaced.
+    pub edge_keys: Vec<PublicKey>,
 }
 
 /// A model as a node offers it.

@@ -14,7 +14,10 @@ use edge_core::{
     App, Error,
     host::{FetchError, RelayOptions, Relayed, SqlError, StreamEnd, Value, random},
 };
-use futures_util::FutureExt as _;
+use futures_util::{
+    FutureExt as _,
+    future::{Either, pending, select},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,8 @@ pub const URL: &str = "x-contract-url";
 pub const NOTE: &str = "x-contract-note";
 /// The header that bounds the silence of a relayed stream.
 pub const IDLE_MS: &str = "x-contract-idle-ms";
+/// The header that says after how long a relayed stream is cut, if at all.
+pub const CUT_MS: &str = "x-contract-cut-ms";
 /// The header on an answer that a host did not relay as a stream.
 pub const ANSWER: &str = "x-contract-answer";
 /// The header that tells which kind of failure a statement or a fetch was, and its constraint.
@@ -90,11 +95,18 @@ async fn relay(app: App, request: Request) -> Response {
     let idle_ms = text(&headers, IDLE_MS).parse().expect("a test bounds the silence");
     let close = Box::new(|end: &StreamEnd| format!("<{:?}>", end.cause).into());
     match app.host().relay(outbound(request).await, RelayOptions { idle_ms, close }).await {
-        Ok(Relayed::Stream { response, end }) => {
+        Ok(Relayed::Stream { response, end, cut }) => {
             let task = app.clone();
+            let knife = text(&headers, CUT_MS).parse().map_or_else(|_| pending().boxed(), |ms| app.host().sleep(ms));
             app.host().defer(
                 async move {
-                    let end = end.await;
+                    let end = match select(end, knife).await {
+                        Either::Left((end, _)) => end,
+                        Either::Right(((), end)) => {
+                            cut();
+                            end.await
+                        }
+                    };
                     let tail = String::from_utf8_lossy(&end.tail).into_owned();
                     note(&task, &headers, format!("{:?} {} {tail}", end.cause, end.events)).await;
                 }

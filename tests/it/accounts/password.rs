@@ -1,14 +1,13 @@
 //! Setting passwords: which are taken, and what a new one ends.
 
 use super::{ADA, NEW_SECRET, SECRET, count, forgot, post, reset, seen};
-use edge_core::keys;
+use edge_core::{keys, orgs::Owner};
 use nest_tests::{
     Answer, TestEdge,
     edge::{IssuedKey, PASSWORD},
     person::Person,
 };
 use reqwest::Method;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 async fn change(edge: &TestEdge, person: &Person, current: &str, new: &str) -> Answer {
@@ -111,14 +110,8 @@ async fn guesses_within_a_session_are_counted_by_themselves() {
 }
 
 async fn key_of(edge: &TestEdge, person: &Person) -> IssuedKey {
-    let new = keys::NewKey {
-        org_id: person.org_id,
-        created_by: Some(person.user_id),
-        name: "ada's".to_owned(),
-        expires_at: None,
-    };
-    let issued = keys::issue(&*edge.native, &edge.store(), new).await.unwrap();
-    IssuedKey { id: issued.id, text: issued.key.expose_secret().to_owned() }
+    let of_hers = keys::NewKey::inference(person.org_id, "ada's");
+    edge.key_of(keys::NewKey { owner: Owner::User(person.user_id), ..of_hers }).await
 }
 
 /// Checklist 18.

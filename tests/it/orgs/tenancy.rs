@@ -1,11 +1,11 @@
 //! One organisation's statements never reach another's rows, whatever id they are given.
 
-use edge_core::sql::statements;
+use edge_core::{keys::NewKey, sql::statements};
 use nest_tests::{TestEdge, person::Person};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::{
-    id::{ClientId, InvitationId, OrgId, RoleId},
+    id::{ClientId, InvitationId, KeyId, OrgId, RoleId},
     permission::Permissions,
 };
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ enum Wall {
     Says(&'static str),
     /// It gives none of them.
     Hides,
+    /// It gives no row at all.
+    Nothing,
 }
 
 /// What the other organisation has.
@@ -27,6 +29,7 @@ struct Theirs {
     role: RoleId,
     invitation: InvitationId,
     client: ClientId,
+    key: KeyId,
 }
 
 /// An organisation with one of everything.
@@ -45,7 +48,8 @@ async fn furnished(edge: &TestEdge, name: &str) -> (OrgId, Person, Theirs) {
     let invitation = make("/invitations", body).await["id"].as_str().unwrap().parse().unwrap();
     let client = make("/clients", json!({ "name": "Deploy", "permissions": ["org:read"] })).await;
     let client = client["client_id"].as_str().unwrap().parse().unwrap();
-    (org, owner, Theirs { member, role, invitation, client })
+    let key = edge.key_of(NewKey::inference(org, "ci")).await.id;
+    (org, owner, Theirs { member, role, invitation, client, key })
 }
 
 /// Everything that an organisation has, as its rows say.
@@ -92,6 +96,9 @@ async fn no_statement_crosses_from_one_organisation_to_another() {
         "id": uuid::Uuid::from_u128(7), "email": "x@example.com", "role": "custom", "custom_role": foreign.role.uuid(),
         "token_hash": "00".repeat(32), "expires_ms": 1,
     });
+    let (no_text, far) = (|| Box::new(None::<String>) as Box<dyn ToSql + Sync>, || text("models:use keys:read"));
+    let hash = || Box::new(vec![7_u8; 32]) as Box<dyn ToSql + Sync>;
+    let later = || Box::new(Some(i64::MAX / 2)) as Box<dyn ToSql + Sync>;
     let letter = json!({ "id": uuid::Uuid::from_u128(8), "recipient": "x", "template": "x", "sealed": "", "at_ms": 0 });
     let cases: Vec<(&str, Params, Wall)> = vec![
         ("orgs::members::sql::MEMBERS", vec![uuid(ours), none(), number(99)], Wall::Hides),
@@ -128,6 +135,24 @@ async fn no_statement_crosses_from_one_organisation_to_another() {
             vec![standing(), uuid(foreign.invitation), entry()],
             Wall::Says("no_invitation"),
         ),
+        (
+            "keys::manage::sql::OF_ORG",
+            vec![number(0), uuid(ours), no_text(), no_text(), no_text(), no_text(), number(99)],
+            Wall::Hides,
+        ),
+        ("keys::manage::sql::ONE", vec![number(0), uuid(ours), uuid(foreign.key)], Wall::Hides),
+        ("keys::manage::sql::ENVIRONMENT", vec![uuid(ours), uuid(foreign.key)], Wall::Nothing),
+        (
+            "keys::manage::sql::CHANGE",
+            vec![standing(), uuid(foreign.key), far(), text(r#"{"name":"Mine"}"#), entry()],
+            Wall::Says("no_key"),
+        ),
+        (
+            "keys::manage::sql::ROTATE",
+            vec![standing(), uuid(foreign.key), far(), hash(), text("mine"), later(), entry()],
+            Wall::Says("no_key"),
+        ),
+        ("keys::manage::sql::REVOKE", vec![standing(), uuid(foreign.key), far(), entry()], Wall::Says("no_key")),
         ("auth::oauth::sql::ORG_CLIENTS", vec![uuid(ours), none(), number(99)], Wall::Hides),
         ("auth::oauth::sql::REVOKE_CLIENT", vec![uuid(foreign.client), uuid(ours), number(0), entry()], Wall::Hides),
     ];
@@ -144,13 +169,18 @@ async fn no_statement_crosses_from_one_organisation_to_another() {
         "INVITED",
         "ACCEPT",
         "JOIN",
+        "keys::manage::sql::CREATE",
+        // For whoever runs `nest`.
+        "keys::manage::sql::EVERY",
     ];
     let known: Vec<_> = statements()
         .into_iter()
         // Operators see every organisation.
         .filter(|it| {
             let ours = it.name.contains("::orgs::") && !it.name.contains("::operate::");
-            ours || it.name.ends_with("::ORG_CLIENTS") || it.name.ends_with("oauth::sql::REVOKE_CLIENT")
+            ours || it.name.contains("::keys::manage::")
+                || it.name.ends_with("::ORG_CLIENTS")
+                || it.name.ends_with("oauth::sql::REVOKE_CLIENT")
         })
         .collect();
     assert!(known.len() >= cases.len());
@@ -168,6 +198,7 @@ async fn no_statement_crosses_from_one_organisation_to_another() {
         let found = client.query(statement.sql, &params).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         match wall {
             Wall::Says(outcome) => assert_eq!(found[0].get::<_, String>(0), outcome, "{name}"),
+            Wall::Nothing => assert!(found.is_empty(), "{name}"),
             Wall::Hides => {
                 let shown: Vec<String> = found.iter().map(|row| row.get(0)).collect();
                 for id in [
@@ -175,6 +206,7 @@ async fn no_statement_crosses_from_one_organisation_to_another() {
                     uuid_text(foreign.role),
                     uuid_text(foreign.invitation),
                     uuid_text(foreign.client),
+                    uuid_text(foreign.key),
                 ] {
                     assert!(!shown.contains(&id), "{name} shows {id}");
                 }

@@ -20,6 +20,7 @@ fn body(route: &Route) -> Value {
         ("PATCH", "/orgs/{org}/roles/{role}") => json!({ "name": "Taken over" }),
         ("POST", "/orgs/{org}/invitations") => json!({ "email": "mole@example.com", "role": "viewer" }),
         ("POST", "/orgs/{org}/roles" | "/orgs/{org}/clients") => json!({ "name": "Mole", "permissions": ["org:read"] }),
+        ("PATCH", "/keys/{key}") => json!({ "name": "Taken over" }),
         _ => json!({}),
     }
 }
@@ -45,6 +46,8 @@ async fn furnished(edge: &TestEdge, name: &str) -> Furnished {
     let invitation = json!({ "email": format!("{name}.new@example.com"), "role": "viewer" });
     let client = json!({ "name": "Deploy", "permissions": ["org:read"] });
     let sessions = edge.api(&owner, Method::GET, "/auth/sessions", Value::Null).await.json();
+    let key = edge.api(&owner, Method::POST, &format!("/keys?org_id={org}"), json!({ "name": "ci" })).await;
+    assert_eq!(key.status, 201, "{}", key.text());
     let passkey = "
         insert into passkeys (id, user_id, credential_id, credential, name, created_at)
         values (gen_random_uuid(), $1::text::uuid, $2, '', 'key', now()) returning replace(id::text, '-', '')";
@@ -54,6 +57,7 @@ async fn furnished(edge: &TestEdge, name: &str) -> Furnished {
         ("{user}", member.user_id.to_string()),
         ("{role}", role.to_string()),
         ("{passkey}", format!("passkey_{passkey}")),
+        ("{key}", key.json()["id"].as_str().unwrap().to_owned()),
         ("{organisation}", org.to_string()),
         ("{invitation}", make("/invitations", invitation, "id").await),
         ("{client}", make("/clients", client, "client_id").await),
@@ -62,7 +66,7 @@ async fn furnished(edge: &TestEdge, name: &str) -> Furnished {
     Furnished { owner, org, objects }
 }
 
-/// The path with `org`, and with what `object` says for every other parameter.
+/// The path with `org`, there or in the query, and with what `object` says for every other parameter.
 fn filled(route: &Route, org: &str, object: impl Fn(&str) -> String) -> String {
     let parts = full_path(route);
     let parts = parts.split('/').map(|part| match part {
@@ -70,7 +74,9 @@ fn filled(route: &Route, org: &str, object: impl Fn(&str) -> String) -> String {
         part if part.starts_with('{') => object(part),
         part => part.to_owned(),
     });
-    parts.collect::<Vec<_>>().join("/")
+    let by_query = matches!(route.access.principal, Needs::Member(_)) && !super::names_org(route);
+    let query = if by_query { format!("?org_id={org}") } else { String::new() };
+    parts.collect::<Vec<_>>().join("/") + &query
 }
 
 /// Status, headers and body, without what differs from call to call.

@@ -93,20 +93,25 @@ impl Probe<'_> {
     }
 
     fn expected(&self, world: &World) -> Expected {
-        let org = self.place.map(|it| world.org(it));
+        let org = self.place.map(|it| world.org(it, self.principal));
         expected(&self.route.method, self.route.access, &self.principal.who, org.as_ref(), self.oneself)
     }
 
     fn path(&self, world: &World) -> String {
         let user = self.principal.user_id().filter(|_| self.oneself);
+        let org = self.place.map(|it| world.org(it, self.principal).id);
         let filled = self.route.path.split('/').map(|part| match part {
-            "{org}" => self.place.map(|it| world.org(it).id).expect("a place for an organisation's route"),
+            "{org}" => org.clone().expect("a place for an organisation's route"),
             "{user}" if user.is_some() => user.expect("a person").to_string(),
             part if part.starts_with('{') => world::unknown(part),
             part => part.to_owned(),
         });
         let prefix = if self.route.prefixed { "/api/v1" } else { "" };
-        format!("{prefix}{}", filled.collect::<Vec<_>>().join("/"))
+        let query = match org.as_ref().filter(|_| self.place != Some(Place::Unnamed) && !names_org(self.route)) {
+            Some(org) => format!("?org_id={org}"),
+            None => String::new(),
+        };
+        format!("{prefix}{}{query}", filled.collect::<Vec<_>>().join("/"))
     }
 
     async fn send(&self, world: &World) -> Answer {
@@ -134,6 +139,11 @@ impl Probe<'_> {
     }
 }
 
+/// Whether the path does; else the query may.
+fn names_org(route: &Route) -> bool {
+    route.path.split('/').any(|it| it == "{org}")
+}
+
 /// Every principal at every place that a route may concern.
 fn probes<'a>(world: &'a World, route: &'a Route) -> Vec<Probe<'a>> {
     let of_an_org = matches!(route.access.principal, Needs::Member(_));
@@ -144,7 +154,8 @@ fn probes<'a>(world: &'a World, route: &'a Route) -> Vec<Probe<'a>> {
             (true, false) => vec![Some(Place::Own)],
             (true, true) => Place::ALL.map(Some).to_vec(),
         };
-        for place in places {
+        let unnamed = of_an_org && !names_org(route) && principal.own_org().is_some();
+        for place in places.into_iter().chain(unnamed.then_some(Some(Place::Unnamed))) {
             probes.push(Probe { route, principal, place, oneself: false });
             if route.access.oneself && principal.user_id().is_some() {
                 probes.push(Probe { route, principal, place, oneself: true });

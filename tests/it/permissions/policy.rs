@@ -1,6 +1,6 @@
 //! What a declaration in the route table means: written down a second time, apart from the code that decides.
 
-use super::principal::{KeyState, Page, Person, Who};
+use super::principal::{Key, KeyState, Page, Person, Who};
 use edge_core::{Access, Principal as Needs};
 use reqwest::Method;
 use shared::permission::Permissions;
@@ -36,8 +36,18 @@ pub(super) fn expected(method: &Method, access: Access, who: &Who, org: Option<&
         (Needs::Anyone, Who::Person(person)) if person.page == Some(Page::Foreign) && !method.is_safe() => {
             forbidden("foreign_origin")
         }
-        (Needs::Anyone | Needs::Node, _) | (Needs::Key, Who::Key(KeyState::Live)) => Expected::LetIn,
-        (Needs::Key, Who::Key(KeyState::Suspended)) => forbidden("org_suspended"),
+        (Needs::Anyone | Needs::Node, _) => Expected::LetIn,
+        (Needs::Key, Who::Key(key)) => key_standing(key, true).unwrap_or(Expected::LetIn),
+        (Needs::Member(_), Who::Key(_)) if access.fresh => forbidden("person_required"),
+        (Needs::Member(permission), Who::Key(key)) => {
+            let org = org.expect("a member's route is about an organisation");
+            match key_standing(key, false) {
+                Some(refusal) => refusal,
+                None if !org.exists || key.org != org.id => NOT_FOUND,
+                None if key.permissions.has(permission) => Expected::LetIn,
+                None => forbidden("permission_denied"),
+            }
+        }
         (Needs::Key, _) | (_, Who::Nobody | Who::Key(_)) => UNAUTHENTICATED,
         (Needs::Person | Needs::Operator, Who::Client { .. }) => forbidden("person_required"),
         (Needs::Person, Who::Person(person)) => self_standing(method, access, person),
@@ -48,7 +58,7 @@ pub(super) fn expected(method: &Method, access: Access, who: &Who, org: Option<&
         (Needs::Member(_), Who::Client { .. }) if access.fresh => forbidden("person_required"),
         (Needs::Member(_), Who::Client { live: false, .. }) => UNAUTHENTICATED,
         (Needs::Member(permission), Who::Client { org: own, permissions, .. }) => {
-            let org = org.expect("a member's route names an organisation");
+            let org = org.expect("a member's route is about an organisation");
             if !org.exists || *own != org.id {
                 NOT_FOUND
             } else if permissions.has(permission) {
@@ -58,7 +68,7 @@ pub(super) fn expected(method: &Method, access: Access, who: &Who, org: Option<&
             }
         }
         (Needs::Member(permission), Who::Person(person)) => {
-            let org = org.expect("a member's route names an organisation");
+            let org = org.expect("a member's route is about an organisation");
             let place: Option<Permissions> = person.places.get(&org.id).copied().filter(|_| org.exists);
             let permits = |all: Permissions| person.narrowed.map_or(all, |it| all.and(it)).has(permission);
             match (page(method, person), place) {
@@ -70,6 +80,17 @@ pub(super) fn expected(method: &Method, access: Access, who: &Who, org: Option<&
                 _ => forbidden("permission_denied"),
             }
         }
+    }
+}
+
+/// Why a key is refused, whatever it is for.
+fn key_standing(key: &Key, inference: bool) -> Option<Expected> {
+    match key.state {
+        KeyState::Revoked => Some(UNAUTHENTICATED),
+        KeyState::Suspended => Some(forbidden("org_suspended")),
+        KeyState::Live if key.inference != inference => Some(forbidden("wrong_key_kind")),
+        KeyState::Live if key.permissions == Permissions::NONE => Some(forbidden("key_owner_not_permitted")),
+        KeyState::Live => None,
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) enum Page {
 pub(super) enum Who {
     /// Nothing.
     Nobody,
-    Key(KeyState),
+    Key(Key),
     Person(Person),
     /// A client's token; it is `live` unless the client or its organisation is gone.
     Client {
@@ -42,6 +42,17 @@ pub(super) enum Who {
     },
 }
 
+/// A key of an organisation.
+pub(super) struct Key {
+    pub(super) org: String,
+    /// Whether it calls models; else it manages.
+    pub(super) inference: bool,
+    /// What it may do at present.
+    pub(super) permissions: Permissions,
+    pub(super) state: KeyState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyState {
     Live,
     Revoked,
@@ -52,6 +63,8 @@ pub(super) enum KeyState {
 #[derive(Clone)]
 pub(super) struct Person {
     pub(super) user_id: UserId,
+    /// The organisation that is theirs alone.
+    pub(super) personal: String,
     pub(super) operator: bool,
     pub(super) stale: bool,
     pub(super) narrowed: Option<Permissions>,
@@ -77,6 +90,16 @@ impl Principal {
         match &self.who {
             Who::Person(person) => Some(person.user_id),
             _ => None,
+        }
+    }
+
+    /// The organisation that a request is about which names none.
+    pub(super) fn own_org(&self) -> Option<String> {
+        match &self.who {
+            Who::Nobody => None,
+            Who::Key(key) => Some(key.org.clone()),
+            Who::Person(person) => Some(person.personal.clone()),
+            Who::Client { org, .. } => Some(org.clone()),
         }
     }
 

@@ -3,8 +3,9 @@
 use super::{
     client_token::client_token,
     policy::Org,
-    principal::{Credential, KeyState, Page, Person as Session, Principal, Who},
+    principal::{Credential, Key, KeyState, Page, Person as Session, Principal, Who},
 };
+use edge_core::{keys::NewKey, orgs::Owner};
 use nest_tests::{
     Answer, TestEdge,
     edge::{OPERATOR, PASSWORD},
@@ -30,9 +31,12 @@ pub(super) enum Place {
     Unknown,
     /// No id at all.
     Malformed,
+    /// The request does not say: it is the principal's own.
+    Unnamed,
 }
 
 impl Place {
+    /// Those that a path can name.
     pub(super) const ALL: [Self; 6] =
         [Self::Own, Self::Other, Self::Deleted, Self::Suspended, Self::Unknown, Self::Malformed];
 }
@@ -93,12 +97,13 @@ impl World {
         world.members(&owner).await;
         world.clients(&owner, &stranger).await;
         world.keys().await;
+        world.management_keys().await;
         world.settle().await;
         world
     }
 
     /// The organisation at a place.
-    pub(super) fn org(&self, place: Place) -> Org {
+    pub(super) fn org(&self, place: Place, principal: &Principal) -> Org {
         let unknown = "org_0190163d8694739b9c1a6b0c1b5c0000";
         let (id, exists, suspended) = match place {
             Place::Own => (self.own.to_string(), true, false),
@@ -107,6 +112,7 @@ impl World {
             Place::Suspended => (self.suspended.to_string(), true, true),
             Place::Unknown => (unknown.to_owned(), false, false),
             Place::Malformed => ("none".to_owned(), false, false),
+            Place::Unnamed => (principal.own_org().unwrap_or_default(), true, false),
         };
         Org { id, exists, suspended }
     }
@@ -253,23 +259,91 @@ impl World {
         client_token(&self.edge, made.json()["client_id"].as_str().unwrap(), &permissions.join(" "))
     }
 
+    /// Keys that call models: live, revoked, of a suspended organisation, and of somebody who has left.
     async fn keys(&mut self) {
-        let (live, revoked, suspended) = (self.edge.key().await, self.edge.key().await, self.edge.key().await);
+        let inference = |org: OrgId, state| Key {
+            org: org.to_string(),
+            inference: true,
+            permissions: Permissions::of(&[Permission::ModelsUse]),
+            state,
+        };
+        let make = async |org, name: &str| self.edge.key_of(NewKey::inference(org, name)).await;
+        let revoked = make(self.own, "revoked").await;
         self.edge.revoke(&revoked).await;
-        let moved = "update api_keys set org_id = $1::text::uuid where id = $2::text::uuid";
-        let (org, id) = (self.suspended.uuid().to_string(), suspended.id.uuid().to_string());
-        self.edge.db.connect().await.execute(moved, &[&org, &id]).await.unwrap();
-        self.principals.extend([
-            Principal::bearer("an API key", live.text, Who::Key(KeyState::Live)).wide(),
-            Principal::bearer("an API key that was revoked", revoked.text, Who::Key(KeyState::Revoked)),
-            Principal::bearer("an API key of a suspended organisation", suspended.text, Who::Key(KeyState::Suspended)),
-        ]);
+        let left = self.edge.person("left@example.com").await;
+        let of_left = NewKey { owner: Owner::User(left.user_id), ..NewKey::inference(self.own, "left") };
+        let (of_left, nobodys) = (
+            self.edge.key_of(of_left).await,
+            Key { permissions: Permissions::NONE, ..inference(self.own, KeyState::Live) },
+        );
+        let principals = [
+            Principal::bearer(
+                "an API key",
+                make(self.own, "live").await.text,
+                Who::Key(inference(self.own, KeyState::Live)),
+            )
+            .wide(),
+            Principal::bearer(
+                "an API key that was revoked",
+                revoked.text,
+                Who::Key(inference(self.own, KeyState::Revoked)),
+            ),
+            Principal::bearer(
+                "an API key of a suspended organisation",
+                make(self.suspended, "x").await.text,
+                Who::Key(inference(self.suspended, KeyState::Suspended)),
+            )
+            .wide(),
+            Principal::bearer("an API key of somebody who has left", of_left.text, Who::Key(nobodys)),
+        ];
+        self.principals.extend(principals);
+    }
+
+    /// Keys that manage: with all permissions, with one alone, of another organisation, and of an owner who is one no more.
+    async fn management_keys(&mut self) {
+        let managing: Vec<Permission> =
+            Permission::ALL.iter().copied().filter(|it| *it != Permission::ModelsUse).collect();
+        let all = Permissions::of(&managing);
+        let demoted = self.edge.person("demoted@example.com").await;
+        self.edge.enrol(self.own, &demoted, "viewer").await;
+        let viewer: Permissions = "org:read members:read usage:read".parse().unwrap();
+        let cases = [
+            ("a management key".to_owned(), self.own, all, all, Owner::Org),
+            ("a management key of another organisation".to_owned(), self.other, all, all, Owner::Org),
+            (
+                "a management key of an owner who was demoted".to_owned(),
+                self.own,
+                all,
+                viewer,
+                Owner::User(demoted.user_id),
+            ),
+        ];
+        let alone = managing.iter().map(|it| {
+            let scopes = Permissions::of(&[*it]);
+            (format!("a management key with {} alone", it.as_str()), self.own, scopes, scopes, Owner::Org)
+        });
+        let mut principals = Vec::new();
+        for (at, (name, org, scopes, permissions, owner)) in cases.into_iter().chain(alone).enumerate() {
+            let new = NewKey { scopes, owner, ..NewKey::inference(org, &name) };
+            let key = Key { org: org.to_string(), inference: false, permissions, state: KeyState::Live };
+            let principal = Principal::bearer(name, self.edge.key_of(new).await.text, Who::Key(key));
+            principals.push(if at < 2 { principal.wide() } else { principal });
+        }
+        self.principals.extend(principals);
     }
 
     fn session(&self, person: &Person, places: &[(OrgId, Permissions)]) -> Session {
         let mut places: BTreeMap<String, Permissions> = places.iter().map(|(org, it)| (org.to_string(), *it)).collect();
         places.insert(person.org_id.to_string(), Permissions::all());
-        Session { user_id: person.user_id, operator: false, stale: false, narrowed: None, page: None, places }
+        Session {
+            user_id: person.user_id,
+            personal: person.org_id.to_string(),
+            operator: false,
+            stale: false,
+            narrowed: None,
+            page: None,
+            places,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use shared::{
 
 /// A client that is live, with what its token and its row both permit.
 pub(crate) struct LiveClient {
+    pub(crate) id: ClientId,
     /// None for a client of the platform.
     pub(crate) org_id: Option<OrgId>,
     pub(crate) permissions: Permissions,
@@ -20,5 +21,5 @@ pub(crate) async fn live_client(app: &App, claims: &ClientClaims) -> Result<Opti
     let Some(row) = app.store.client(id).await? else { return Ok(None) };
     let allowed: Permissions = row.scope.parse().map_err(|_| AuthError::InvalidToken)?;
     let token: Permissions = claims.scope.parse().map_err(|_| AuthError::InvalidToken)?;
-    Ok(row.live.then(|| LiveClient { org_id: row.org_id, permissions: allowed.and(token) }))
+    Ok(row.live.then(|| LiveClient { id, org_id: row.org_id, permissions: allowed.and(token) }))
 }

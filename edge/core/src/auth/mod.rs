@@ -41,7 +41,7 @@ pub use operate::{
     suspend,
 };
 pub use recognise::Person;
-pub(crate) use recognise::{Membership, Presented, presented, recognise, refuse_foreign_pages};
+pub(crate) use recognise::{Membership, OrgRef, Presented, presented, recognise, refuse_foreign_pages};
 pub(crate) use rules::{bearer, is_fresh};
 pub(crate) use sealed::SEALED;
 #[cfg(feature = "openapi")]

@@ -71,9 +71,38 @@ pub(crate) struct Recognised {
     pub(crate) membership: Option<Membership>,
 }
 
+/// Which organisation a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrgRef {
+    /// None, or none that there could be.
+    None,
+    Named(OrgId),
+    /// The caller's own: a person's personal one, or that which a client or a key belongs to.
+    Own,
+}
+
+impl OrgRef {
+    pub(crate) fn named(self) -> Option<OrgId> {
+        match self {
+            Self::Named(org) => Some(org),
+            Self::None | Self::Own => None,
+        }
+    }
+
+    /// What is meant, for a caller that belongs to `own`; none when that is another's, or there is nothing.
+    pub(crate) fn within(self, own: Option<OrgId>) -> Option<OrgId> {
+        match self {
+            Self::None => None,
+            Self::Named(org) => own.filter(|it| *it == org),
+            Self::Own => own,
+        }
+    }
+}
+
 /// A membership as its row says.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership {
+    pub(crate) org_id: OrgId,
     pub(crate) role: String,
     /// Of a role that the organisation made.
     pub(crate) custom_permissions: Option<String>,
@@ -134,7 +163,7 @@ pub(crate) fn refuse_foreign_pages(app: &App, parts: &Parts) -> Result<(), Error
 }
 
 /// The live session behind `proof`.
-pub(crate) async fn recognise(app: &App, proof: Proof, org: Option<OrgId>) -> Result<Recognised, Error> {
+pub(crate) async fn recognise(app: &App, proof: Proof, org: OrgRef) -> Result<Recognised, Error> {
     let session_id = match &proof {
         Proof::Access(claims) => claims.session_id,
         Proof::Cookie(token) => token.session_id,
@@ -153,7 +182,8 @@ pub(crate) async fn recognise(app: &App, proof: Proof, org: Option<OrgId>) -> Re
         Proof::Cookie(_) => seen(app, session_id, row.last_seen_at),
     }
     let scope = if row.scope == ALL { None } else { Some(row.scope.parse().map_err(|_| AuthError::InvalidToken)?) };
-    let membership = row.role.map(|role| Membership {
+    let membership = row.org_id.zip(row.role).map(|(org_id, role)| Membership {
+        org_id,
         role,
         custom_permissions: row.custom_permissions,
         org_suspended: row.org_suspended.unwrap_or(false),

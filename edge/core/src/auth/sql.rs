@@ -1,6 +1,6 @@
 //! `users` and `sessions`: written by this slice alone.
 
-use super::session::Opening;
+use super::{recognise::OrgRef, session::Opening};
 use crate::{
     Store,
     audit::Entry,
@@ -42,6 +42,7 @@ row! {
         pub(super) last_seen_at: Timestamp,
         pub(super) idle_until: Timestamp,
         pub(super) expires_at: Timestamp,
+        pub(super) org_id: Option<OrgId>,
         pub(super) role: Option<String>,
         pub(super) custom_permissions: Option<String>,
         pub(super) org_suspended: Option<bool>,
@@ -117,7 +118,8 @@ sql! {
         with opened as materialized (select open_session($1::text) as done)
         select done from opened where done = 1 and audit($2::text) > 0";
 
-    SESSION(SessionId, Option<OrgId>) -> SessionState = "
+    // Everyone has one organisation of their own.
+    SESSION(SessionId, Option<OrgId>, bool) -> SessionState = "
         select users.id::text as user_id, users.email, users.name, users.operator,
             users.suspended_at is not null as suspended, users.version,
             session.ended_at is not null as ended, session.transport, session.token_hash, session.scope, session.amr,
@@ -125,12 +127,16 @@ sql! {
             (extract(epoch from session.last_seen_at) * 1000)::int8 as last_seen_at,
             (extract(epoch from session.idle_until) * 1000)::int8 as idle_until,
             (extract(epoch from session.expires_at) * 1000)::int8 as expires_at,
-            case when orgs.id is not null then membership.role end as role,
+            orgs.id::text as org_id, case when orgs.id is not null then membership.role end as role,
             custom.permissions as custom_permissions,
             orgs.suspended_at is not null as org_suspended
         from sessions session
         join users on users.id = session.user_id
-        left join memberships membership on membership.user_id = users.id and membership.org_id = $2::text::uuid
+        left join memberships membership on membership.user_id = users.id
+            and membership.org_id = coalesce($2::text::uuid, (
+                select own.id from memberships mine join orgs own on own.id = mine.org_id
+                where $3::bool and mine.user_id = users.id and own.personal
+                order by own.id limit 1))
         left join orgs on orgs.id = membership.org_id and orgs.deleted_at is null
         left join org_roles custom on custom.org_id = membership.org_id and custom.id = membership.custom_role
         where session.id = $1::text::uuid";
@@ -251,8 +257,9 @@ impl Store {
         Ok(self.first(&OPEN_SESSION, (opening, entry)).await?.is_some_and(|row| row.done == 1))
     }
 
-    pub(super) async fn session(&self, id: SessionId, org: Option<OrgId>) -> Result<Option<SessionState>, SqlError> {
-        self.first(&SESSION, (id, org)).await
+    /// A session, with its person's place in an organisation, if one is meant.
+    pub(super) async fn session(&self, id: SessionId, org: OrgRef) -> Result<Option<SessionState>, SqlError> {
+        self.first(&SESSION, (id, org.named(), org == OrgRef::Own)).await
     }
 
     pub(super) async fn session_seen(

@@ -76,7 +76,8 @@ pub struct Busy;
 pub struct RelayOptions {
     /// Longest silence of the upstream before the stream counts as cut.
     pub idle_ms: u64,
-    /// Called once when the upstream ends or breaks (not when the client leaves): what to send after its last byte.
+    /// Called once when the upstream ends or breaks, or the stream is cut (not when the client leaves): what to send
+    /// after its last byte.
     pub close: Box<dyn FnOnce(&StreamEnd) -> Bytes + Send>,
 }
 
@@ -88,10 +89,16 @@ pub enum Relayed {
         response: Response<Body>,
         /// Resolves when the stream has ended, whichever way.
         end: BoxFuture<'static, StreamEnd>,
+        /// Ends the stream from outside.
+        cut: Cut,
     },
     /// Anything else, as [`Host::fetch`] would have answered.
     Answer(Response<Body>),
 }
+
+/// Ends a relayed stream at once, if it has not ended yet: the call to the upstream is dropped, even while the client
+/// does not read, and what [`RelayOptions::close`] says follows the bytes that have passed.
+pub type Cut = Box<dyn FnOnce() + Send>;
 
 /// How a relayed stream ended, and its last bytes.
 #[derive(Clone, Debug)]
@@ -128,6 +135,8 @@ pub enum EndCause {
     Idle,
     /// The client went away first; the upstream call was dropped.
     ClientLeft,
+    /// The edge cut it; the upstream call was dropped.
+    Cut,
 }
 
 /// An upstream could not be asked, or gave no answer.

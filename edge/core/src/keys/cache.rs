@@ -1,30 +1,46 @@
 //! Keys that this process or isolate has seen lately.
 
-use super::sql::StoredKey;
+use super::key::Key;
 use crate::refresh::Refresh;
 use shared::{id::KeyId, time::Timestamp};
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Beyond this many keys the oldest entries make room.
 const CAPACITY: usize = 50_000;
 
-/// Key rows by id, each with the time at which it was read. Misses are never kept: a key may be created any moment.
+/// How often a second an entry is read anew because a secret does not match: enough for whoever has just rotated it,
+/// and little work for whoever guesses.
+const REREADS: u32 = 10;
+
+/// Keys by id, each with the time at which it was read. Misses are never kept: a key may be created any moment.
 #[derive(Default)]
 pub(crate) struct Cache(Mutex<HashMap<KeyId, Entry>>);
 
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) key: StoredKey,
-    pub(super) read_at: Timestamp,
+struct Entry {
+    key: Arc<Key>,
+    read_at: Timestamp,
     refresh: Refresh,
+    rereads: Rereads,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Rereads {
+    second: i64,
+    count: u32,
+}
+
+/// A key, and when it was read.
+pub(super) struct Seen {
+    pub(super) key: Arc<Key>,
+    pub(super) read_at: Timestamp,
 }
 
 impl Cache {
-    pub(super) fn get(&self, id: KeyId) -> Option<Entry> {
-        self.lock().get(&id).cloned()
+    pub(super) fn get(&self, id: KeyId) -> Option<Seen> {
+        self.lock().get(&id).map(|entry| Seen { key: entry.key.clone(), read_at: entry.read_at })
     }
 
     /// Whether the caller is the one to refresh the entry; true for one caller until the entry is put anew, released, or
@@ -40,8 +56,20 @@ impl Cache {
         }
     }
 
+    /// Whether the entry may be read anew for a secret that does not match.
+    pub(super) fn may_reread(&self, id: KeyId, now: Timestamp) -> bool {
+        let mut entries = self.lock();
+        let Some(Entry { rereads, .. }) = entries.get_mut(&id) else { return false };
+        let second = now.as_seconds();
+        if rereads.second != second {
+            *rereads = Rereads { second, count: 0 };
+        }
+        rereads.count += 1;
+        rereads.count <= REREADS
+    }
+
     /// Keeps what was read at `read_at`, unless something newer is there: a slow read never brings back an older state.
-    pub(super) fn put(&self, key: StoredKey, read_at: Timestamp) {
+    pub(super) fn put(&self, key: Arc<Key>, read_at: Timestamp) {
         let mut entries = self.lock();
         if entries.len() >= CAPACITY && !entries.contains_key(&key.id) {
             let mut ages: Vec<Timestamp> = entries.values().map(|it| it.read_at).collect();
@@ -52,7 +80,8 @@ impl Cache {
         }
         let current = entries.get(&key.id);
         if current.is_none_or(|it| (it.key.version, it.read_at) <= (key.version, read_at)) {
-            entries.insert(key.id, Entry { key, read_at, refresh: Refresh::default() });
+            let rereads = current.map(|it| it.rereads).unwrap_or_default();
+            entries.insert(key.id, Entry { key, read_at, refresh: Refresh::default(), rereads });
         }
     }
 
@@ -67,20 +96,11 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use shared::id::OrgId;
+    use super::{super::rules::tests::key as any_key, *};
     use uuid::Uuid;
 
-    fn key(id: u128, version: i64) -> StoredKey {
-        StoredKey {
-            id: KeyId::from_uuid(Uuid::from_u128(id)),
-            org_id: OrgId::from_uuid(Uuid::nil()),
-            secret_hash: vec![0; 32],
-            expires_at: None,
-            revoked_at: None,
-            version,
-            org_suspended: false,
-        }
+    fn key(id: u128, version: i64) -> Arc<Key> {
+        Arc::new(Key { id: KeyId::from_uuid(Uuid::from_u128(id)), version, ..any_key() })
     }
 
     #[test]
@@ -91,6 +111,10 @@ mod tests {
         assert_eq!(cache.get(key(1, 0).id).unwrap().key.version, 2);
         cache.put(key(1, 2), Timestamp(30));
         assert_eq!(cache.get(key(1, 0).id).unwrap().read_at, Timestamp(30));
+        // A change of the owner or the organisation leaves the version as it is.
+        cache.put(Arc::new(Key { org_suspended: true, ..Key::clone(&key(1, 2)) }), Timestamp(40));
+        cache.put(key(1, 2), Timestamp(39));
+        assert!(cache.get(key(1, 0).id).unwrap().key.org_suspended);
     }
 
     #[test]
@@ -104,6 +128,21 @@ mod tests {
         assert!(cache.claim_refresh(id, Timestamp(0)));
         cache.put(key(1, 1), Timestamp(1));
         assert!(cache.claim_refresh(id, Timestamp(0)));
+    }
+
+    #[test]
+    fn whoever_guesses_secrets_makes_few_reads() {
+        let (cache, id) = (Cache::default(), key(1, 1).id);
+        assert!(!cache.may_reread(id, Timestamp(0)), "nothing was read yet");
+        cache.put(key(1, 1), Timestamp(0));
+        let reread = |at| {
+            let granted = cache.may_reread(id, Timestamp(at));
+            // What was read changes nothing about how often it may be.
+            cache.put(key(1, 1), Timestamp(at));
+            granted
+        };
+        assert_eq!((0..1_000).filter(|at| reread(*at)).count(), 10);
+        assert_eq!((1_000..2_000).filter(|at| reread(*at)).count(), 10);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) fn take(app: &App, extensions: &Extensions, headers: &HeaderMap, limi
 }
 
 /// The address that a request counts for.
-fn client_ip(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+pub(crate) fn client_ip(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
     let peer = extensions.get::<PeerIp>().map(|it| it.0);
     let forwarded: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|it| it.to_str().ok()).collect();
     rules::client_ip(peer, &forwarded.join(","), app.config.trusted_proxy_hops)

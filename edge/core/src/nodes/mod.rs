@@ -13,8 +13,8 @@ pub(crate) use sql::statements;
 use crate::{
     App, Error, Host, Store,
     access::Access,
+    audit::{Actor, Entry, Origin},
     host::random,
-    openapi::{NoContent, Status},
     payload::Payload,
     route::{Route, get, post},
     sql::SqlError,
@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use shared::{
     id::{InviteId, NodeId},
-    node::{Heartbeat, PublicKey, Registered, Registration, ServedModel, Task, VerifiedCall, verify},
+    node::{Heartbeat, HeartbeatAnswer, PublicKey, Registered, Registration, ServedModel, Task, VerifiedCall, verify},
 };
 use url::Url;
 
@@ -59,7 +59,7 @@ async fn register(
     let node_id = app.store.register_node(new_id, token_hash, node, call.time).await?.ok_or(Error::JoinRefused)?;
     app.nodes.forget();
     tracing::info!(node.id = %node_id, "node {node_id} registered");
-    Ok(Json(Registered { node_id, edge_keys: vec![app.config.call_key.public()], heartbeat_ms: rules::HEARTBEAT_MS }))
+    Ok(Json(Registered { node_id, edge_keys: app.config.call_keys.clone(), heartbeat_ms: rules::HEARTBEAT_MS }))
 }
 
 async fn heartbeat(
@@ -68,21 +68,21 @@ async fn heartbeat(
     uri: Uri,
     headers: HeaderMap,
     Payload(body): Payload,
-) -> Result<NoContent, Error> {
+) -> Result<Json<HeartbeatAnswer>, Error> {
     let beat: Heartbeat = json(&body)?;
     // The signer is taken at its word here; the statement finds the row only if id and key belong together.
     let claimed: PublicKey = header(&headers, "x-nest-key").unwrap_or_default().parse()?;
     let call = signed(&app, &[claimed], &method, &uri, &headers, &body)?;
     let known = app.store.heartbeat(beat, claimed.to_string(), call.time).await?;
-    if known { Ok(Status(())) } else { Err(Error::UnknownNode) }
+    if known { Ok(Json(HeartbeatAnswer { edge_keys: app.config.call_keys.clone() })) } else { Err(Error::UnknownNode) }
 }
 
 #[derive(serde::Serialize, utoipa::ToSchema)]
 struct EdgeKeys(Vec<PublicKey>);
 
-/// The keys that sign this edge's calls, for nodes that pin them.
+/// The keys that sign this edge's calls, for nodes that pin them: the present one, and those before and after it.
 async fn edge_keys(app: App) -> Json<EdgeKeys> {
-    Json(EdgeKeys(vec![app.config.call_key.public()]))
+    Json(EdgeKeys(app.config.call_keys.clone()))
 }
 
 fn signed(
@@ -155,11 +155,18 @@ pub(crate) async fn models(app: &App) -> Result<Vec<String>, Error> {
     Ok(ids)
 }
 
-/// Makes a single-use token with which a node may join within `valid_ms`.
-pub async fn invite(host: &dyn Host, store: &Store, valid_ms: i64) -> Result<SecretString, SqlError> {
+/// Makes a single-use token with which a node may join within `valid_ms`; `by` says who lets it.
+pub async fn invite(
+    host: &dyn Host,
+    store: &Store,
+    valid_ms: i64,
+    by: (&Actor, &Origin),
+) -> Result<SecretString, SqlError> {
     let token = format!("nest_join_{}", BASE64.encode(random::<32>(host)));
     let id = InviteId::new(host.now(), random(host));
-    store.insert_invite(id, Sha256::digest(token.as_bytes()).to_vec(), valid_ms).await?;
+    let entry = Entry::new(host.now(), by.0, by.1, "nodes.invited").target(id);
+    let entry = entry.detail(&serde_json::json!({ "valid_ms": valid_ms }));
+    store.insert_invite(id, Sha256::digest(token.as_bytes()).to_vec(), valid_ms, entry).await?;
     Ok(token.into())
 }
 

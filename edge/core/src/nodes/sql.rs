@@ -2,6 +2,7 @@
 
 use crate::{
     Store,
+    audit::Entry,
     sql::{SqlError, row, sql},
 };
 use shared::{
@@ -76,10 +77,13 @@ sql! {
             (extract(epoch from now() - heartbeat_at) * 1000)::int8 as silent_ms
         from gpu_nodes where removed_at is null order by id";
 
-    INVITE(InviteId, Vec<u8>, i64) -> Invite = "
-        insert into node_invites (id, token_hash, expires_at)
-        values ($1::text::uuid, $2::bytea, now() + $3::int8 * interval '1 millisecond')
-        returning id::text";
+    INVITE(InviteId, Vec<u8>, i64, Entry) -> Invite = "
+        with invite as (
+            insert into node_invites (id, token_hash, expires_at)
+            values ($1::text::uuid, $2::bytea, now() + $3::int8 * interval '1 millisecond')
+            returning id
+        )
+        select id::text from invite where audit($4::text) > 0";
 
     // A used invite is kept for as long as somebody may ask how a node came to join.
     SWEEP() -> Swept = "
@@ -123,8 +127,14 @@ impl Store {
         Ok(self.first(&SWEEP, ()).await?.map_or(0, |row| row.invites))
     }
 
-    pub(super) async fn insert_invite(&self, id: InviteId, token_hash: Vec<u8>, valid_ms: i64) -> Result<(), SqlError> {
-        let invite = self.first(&INVITE, (id, token_hash, valid_ms)).await?;
+    pub(super) async fn insert_invite(
+        &self,
+        id: InviteId,
+        token_hash: Vec<u8>,
+        valid_ms: i64,
+        entry: Entry,
+    ) -> Result<(), SqlError> {
+        let invite = self.first(&INVITE, (id, token_hash, valid_ms, entry)).await?;
         debug_assert!(invite.is_some_and(|row| row.id == id));
         Ok(())
     }

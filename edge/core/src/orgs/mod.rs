@@ -19,13 +19,15 @@ mod sql;
 mod standing;
 
 pub use error::OrgError;
-pub use extract::Member;
-pub(crate) use extract::{client_member, person_member};
+pub use extract::{Member, Owner};
+pub(crate) use extract::{client_member, key_member, person_member};
 pub use operate::{
     OperatedMember, OperatedMembership, OperatedOrg, OrgFilter, OrgStatus, memberships_of, operated, restore, search,
     suspend,
 };
+pub(crate) use rules::{name, permissions};
 pub use sql::OrgSummary;
+pub(crate) use standing::Standing;
 
 use crate::{
     Store,

@@ -99,7 +99,7 @@ pub(super) fn within(wanted: Permissions, own: Permissions) -> Result<(), OrgErr
 }
 
 /// A name that people chose, without what would break lists and mails.
-pub(super) fn name(text: &str, longest_chars: usize) -> Result<String, OrgError> {
+pub(crate) fn name(text: &str, longest_chars: usize) -> Result<String, OrgError> {
     let text = text.trim();
     let reason = match text.chars().count() {
         0 => "is empty",

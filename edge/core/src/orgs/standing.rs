@@ -6,12 +6,13 @@ use crate::{
     sql::{Kind, Params, SqlType, Statement, Value, row},
 };
 use serde::Serialize;
-use shared::time::Timestamp;
+use shared::{id::OrgId, permission::Permissions, time::Timestamp};
 
 /// Who acts, and whose roles they may give and take. The statement looks whether that still holds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Standing {
-    org: String,
+    /// None for whoever runs `nest`, who acts in every organisation.
+    org: Option<String>,
     user_id: Option<String>,
     role: Option<String>,
     permissions: String,
@@ -26,12 +27,27 @@ impl Member {
         let reach = rules::reach(self.role.as_deref(), self.permissions);
         let roles: Vec<&str> = reach.roles.iter().map(|it| it.as_str()).collect();
         Standing {
-            org: self.org_id.uuid().to_string(),
+            org: Some(self.org_id.uuid().to_string()),
             user_id: self.user_id.map(|it| it.uuid().to_string()),
             role: self.role.clone(),
             permissions: self.permissions.to_string(),
             roles: roles.join(" "),
             all: reach.all,
+            at_ms: now.0,
+        }
+    }
+}
+
+impl Standing {
+    /// That of whoever runs `nest`, in one organisation or in all of them.
+    pub(crate) fn at_nest(org: Option<OrgId>, now: Timestamp) -> Self {
+        Self {
+            org: org.map(|it| it.uuid().to_string()),
+            user_id: None,
+            role: None,
+            permissions: Permissions::all().to_string(),
+            roles: String::new(),
+            all: true,
             at_ms: now.0,
         }
     }

@@ -23,7 +23,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Starts the clock for a call of `caller`.
-    pub(super) fn start(app: &App, caller: Caller, id: RequestId, call: &Call) -> Self {
+    pub(super) fn start(app: &App, caller: &Caller, id: RequestId, call: &Call) -> Self {
         let started = app.host.now();
         let record = Record {
             request_id: id,
@@ -42,6 +42,11 @@ impl Meter {
             latency_ms: 0,
         };
         Self { app: app.clone(), started, record: Some(record) }
+    }
+
+    /// When the call began.
+    pub(super) fn started(&self) -> Timestamp {
+        self.started
     }
 
     /// Notes where the call went; the last upstream tried stays.
@@ -76,8 +81,9 @@ impl Meter {
     pub(super) fn end_stream(self, end: &StreamEnd) {
         let outcome = match end.cause {
             EndCause::ClientLeft => Outcome::ClientLeft,
+            EndCause::Cut if !end.said.finished => Outcome::Revoked,
             _ if is_cut(end) => Outcome::UpstreamCut,
-            EndCause::Eof | EndCause::Broken | EndCause::Idle => Outcome::Completed,
+            EndCause::Eof | EndCause::Broken | EndCause::Idle | EndCause::Cut => Outcome::Completed,
         };
         let (usage, source) = match end.said.usage {
             Some(usage) => (usage, TokensSource::Upstream),
@@ -113,7 +119,7 @@ impl Drop for Meter {
 /// `[DONE]` nor why it finished has cut it too; one that sent an error event has told the client itself.
 pub(super) fn is_cut(end: &StreamEnd) -> bool {
     match end.cause {
-        EndCause::ClientLeft => false,
+        EndCause::ClientLeft | EndCause::Cut => false,
         EndCause::Eof => !end.said.finished && !end.said.error,
         EndCause::Broken | EndCause::Idle => !end.said.finished,
     }
@@ -140,6 +146,7 @@ mod tests {
             (EndCause::Broken, finished, false),
             (EndCause::Idle, middle, true),
             (EndCause::ClientLeft, middle, false),
+            (EndCause::Cut, middle, false),
         ] {
             let end = StreamEnd::new(cause, Bytes::from_static(tail.as_bytes()), 1);
             assert_eq!(is_cut(&end), cut, "{cause:?} {tail:?}");

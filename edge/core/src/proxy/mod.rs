@@ -8,6 +8,7 @@ mod groq;
 mod meter;
 mod refusal;
 mod relay;
+mod watch;
 
 pub(crate) use groq::Catalogue;
 
@@ -15,7 +16,7 @@ use crate::{
     App, Error,
     access::Access,
     app::Id,
-    keys::Caller,
+    keys::{Caller, KeyError},
     nodes,
     payload::Payload,
     route::{Route, get, post},
@@ -72,17 +73,25 @@ async fn relay(
     Payload(body): Payload,
 ) -> Result<Response, Error> {
     let call = Call::parse(endpoint, body)?;
+    if !caller.models.allow(&call.model) {
+        return Err(KeyError::Model { model: call.model }.into());
+    }
     tracing::Span::current().record("model", call.model.as_str());
-    let meter = Meter::start(&app, caller, id, &call);
-    relay::run(&app, id, call, meter).await
+    let meter = Meter::start(&app, &caller, id, &call);
+    relay::run(&app, id, caller, call, meter).await
 }
 
-async fn list_models(app: App, _: Caller) -> Result<Json<ModelList>, Error> {
+/// `GET /v1/models`: those that the key may use.
+async fn list_models(app: App, caller: Caller) -> Result<Json<ModelList>, Error> {
     let served = served(&app).await?;
-    Ok(Json(ModelList::new(served.into_iter().map(entry).collect())))
+    let allowed = served.into_iter().filter(|it| caller.models.allow(&it.id));
+    Ok(Json(ModelList::new(allowed.map(entry).collect())))
 }
 
-async fn show_model(app: App, _: Caller, Path(model): Path<String>) -> Result<Json<Model>, Error> {
+async fn show_model(app: App, caller: Caller, Path(model): Path<String>) -> Result<Json<Model>, Error> {
+    if !caller.models.allow(&model) {
+        return Err(KeyError::Model { model }.into());
+    }
     let served = served(&app).await?;
     served.into_iter().find(|it| it.id == model).map(|it| Json(entry(it))).ok_or(Error::NoModel { model })
 }

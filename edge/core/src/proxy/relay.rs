@@ -5,15 +5,20 @@ use super::{
     groq,
     meter::{self, Meter},
     refusal,
+    watch::{self, Refusal},
 };
 use crate::{
     App, Error,
-    host::{FetchError, RelayOptions, Relayed, StreamEnd, random},
+    host::{Cut, EndCause, FetchError, RelayOptions, Relayed, StreamEnd, random},
+    keys::{Caller, KeyError},
     nodes::{self, CallGuard, Chosen, Node},
 };
 use axum::{body::Body, response::Response};
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt as _, future, future::BoxFuture};
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture, Either},
+};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -39,20 +44,28 @@ struct Sent {
 }
 
 /// Answers `call`, and settles `meter` when the answer is over.
-pub(super) async fn run(app: &App, id: RequestId, call: Call, mut meter: Meter) -> Result<Response, Error> {
+pub(super) async fn run(
+    app: &App,
+    id: RequestId,
+    caller: Caller,
+    call: Call,
+    mut meter: Meter,
+) -> Result<Response, Error> {
+    let refusal = Refusal::default();
     let result = async {
-        let Sent { relayed, guard } = send(app, id, &call, &mut meter).await?;
+        let Sent { relayed, guard } = send(app, id, &call, &refusal, &mut meter).await?;
         meter.first_byte();
         match relayed {
-            Relayed::Stream { response, end } => Ok(Answer::Stream(response, end, guard)),
+            Relayed::Stream { response, end, cut } => Ok(Answer::Stream(response, end, cut, guard)),
             Relayed::Answer(response) => whole(app, response).await,
         }
     };
     match result.await {
-        Ok(Answer::Stream(response, end, guard)) => {
+        Ok(Answer::Stream(response, end, cut, guard)) => {
+            let task = app.clone();
             app.host.defer(
                 async move {
-                    let end = end.await;
+                    let end = watch::ended(&task, caller, meter.started(), end, cut, &refusal).await;
                     drop(guard);
                     meter.end_stream(&end);
                 }
@@ -72,24 +85,24 @@ pub(super) async fn run(app: &App, id: RequestId, call: Call, mut meter: Meter) 
 }
 
 enum Answer {
-    Stream(Response<Body>, BoxFuture<'static, StreamEnd>, Option<CallGuard>),
+    Stream(Response<Body>, BoxFuture<'static, StreamEnd>, Cut, Option<CallGuard>),
     Whole(Bytes, Option<Usage>),
 }
 
 /// Sends `call` to a node that serves its model, else to the upstream. Another node is tried only when the one before
 /// has certainly done nothing: no connection, or a refusal to take the call at all.
-async fn send(app: &App, id: RequestId, call: &Call, meter: &mut Meter) -> Result<Sent, Error> {
+async fn send(app: &App, id: RequestId, call: &Call, refusal: &Refusal, meter: &mut Meter) -> Result<Sent, Error> {
     let mut tried: Vec<NodeId> = Vec::new();
     let mut last_error = None;
     while tried.len() < NODES_TRIED {
         let Chosen { node, guard } = match nodes::choose(app, &call.model, call.endpoint.task(), &tried).await {
             Ok(Some(chosen)) => chosen,
-            Ok(None) => return to_upstream(app, id, call, meter).await,
+            Ok(None) => return to_upstream(app, id, call, refusal, meter).await,
             Err(error) => return Err(last_error.unwrap_or(error)),
         };
         tried.push(node.id);
         meter.sent_to(format!("node:{}", node.id));
-        match exchange(app, id, node_request(app, id, &node, call)).await {
+        match exchange(app, id, refusal, node_request(app, id, &node, call)).await {
             Ok(relayed) => return Ok(Sent { relayed, guard: Some(guard) }),
             Err(Error::Upstream(FetchError::Connect(cause))) => {
                 tracing::warn!(node.id = %node.id, cause = %cause, "node {} refuses connections", node.id);
@@ -103,14 +116,20 @@ async fn send(app: &App, id: RequestId, call: &Call, meter: &mut Meter) -> Resul
     Err(last_error.unwrap_or(Error::NodeAway { model: call.model.clone() }))
 }
 
-async fn to_upstream(app: &App, id: RequestId, call: &Call, meter: &mut Meter) -> Result<Sent, Error> {
+async fn to_upstream(
+    app: &App,
+    id: RequestId,
+    call: &Call,
+    refusal: &Refusal,
+    meter: &mut Meter,
+) -> Result<Sent, Error> {
     let no_model = || Error::NoModel { model: call.model.clone() };
     let upstream = app.config.upstream.as_ref().ok_or_else(no_model)?;
     if !groq::models(app).await.contains(&call.model) {
         return Err(no_model());
     }
     meter.sent_to("groq".to_owned());
-    let relayed = exchange(app, id, groq::relay_request(upstream, call)).await?;
+    let relayed = exchange(app, id, refusal, groq::relay_request(upstream, call)).await?;
     Ok(Sent { relayed, guard: None })
 }
 
@@ -132,13 +151,14 @@ fn node_request(app: &App, id: RequestId, node: &Node, call: &Call) -> Request<B
 }
 
 /// Waits for the head of an answer, and reads it to the end if it is a refusal.
-async fn exchange(app: &App, id: RequestId, request: Request<Bytes>) -> Result<Relayed, Error> {
-    let close = move |end: &StreamEnd| closing(end, id);
+async fn exchange(app: &App, id: RequestId, refusal: &Refusal, request: Request<Bytes>) -> Result<Relayed, Error> {
+    let refusal = refusal.clone();
+    let close = move |end: &StreamEnd| closing(end, refusal.get(), id);
     let options = RelayOptions { idle_ms: app.config.idle_timeout_ms, close: Box::new(close) };
     let timeout = app.host.sleep(app.config.first_byte_timeout_ms);
     let relayed = match future::select(app.host.relay(request, options), timeout).await {
-        future::Either::Left((relayed, _)) => relayed?,
-        future::Either::Right(_) => return Err(Error::UpstreamTimeout),
+        Either::Left((relayed, _)) => relayed?,
+        Either::Right(_) => return Err(Error::UpstreamTimeout),
     };
     match relayed {
         Relayed::Answer(response) if response.status() != StatusCode::OK => {
@@ -154,14 +174,17 @@ async fn exchange(app: &App, id: RequestId, request: Request<Bytes>) -> Result<R
     }
 }
 
-/// What follows an upstream's last byte: nothing, or the error that tells why there is no more.
-fn closing(end: &StreamEnd, id: RequestId) -> Bytes {
-    if !meter::is_cut(end) {
-        return Bytes::new();
-    }
+/// What follows an upstream's last byte: nothing, or the error that tells why there is no more. `refusal` is what
+/// became of the stream's key.
+fn closing(end: &StreamEnd, refusal: Option<KeyError>, id: RequestId) -> Bytes {
+    let error = match end.cause {
+        EndCause::Cut if !end.said.finished => refusal.map_or(Error::UpstreamCut, Error::Key),
+        _ if meter::is_cut(end) => Error::UpstreamCut,
+        _ => return Bytes::new(),
+    };
     // An event that was cut in its middle is ended first, so that it cannot swallow the error.
     let separator = if end.tail.is_empty() || end.tail.ends_with(b"\n\n") { "" } else { "\n\n" };
-    format!("{separator}{}", Error::UpstreamCut.openai(Some(id)).to_event()).into()
+    format!("{separator}{}", error.openai(Some(id)).to_event()).into()
 }
 
 /// A whole answer: held until it is complete, so that it goes out with its length, or as an error.
@@ -190,8 +213,8 @@ async fn collect(app: &App, mut body: Body, limit: usize) -> Result<Bytes, Error
         let frame = match body.frame().now_or_never() {
             Some(frame) => frame,
             None => match future::select(body.frame(), app.host.sleep(app.config.idle_timeout_ms)).await {
-                future::Either::Left((frame, _)) => frame,
-                future::Either::Right(_) => return Err(Error::UpstreamTimeout),
+                Either::Left((frame, _)) => frame,
+                Either::Right(_) => return Err(Error::UpstreamTimeout),
             },
         };
         match frame {

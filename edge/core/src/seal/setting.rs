@@ -30,7 +30,7 @@ pub(crate) fn derived(roots: &Roots) -> impl Iterator<Item = Key> {
         let [a, b, c, d, ..] = root.derive("nest encryption key id v1");
         (format!("root-{:08x}", u32::from_be_bytes([a, b, c, d])), root.derive("nest encryption key v1"))
     };
-    [Some(&roots.current), roots.previous.as_ref(), roots.next.as_ref()].into_iter().flatten().map(key)
+    roots.all().map(key)
 }
 
 #[cfg(test)]

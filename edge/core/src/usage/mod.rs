@@ -1,25 +1,49 @@
 //! Usage: what was used?
 //!
-//! Records every call of a known key once, by request id, behind its response. Owns `usage`.
+//! Records every call of a known key once, by request id, behind its response, and answers from the sums. Owns `usage`,
+//! and `usage_rollups`, which the database itself keeps in step with it (migration 12).
 //! What a call costs is billing's; which tokens were counted, and by whom, the proxy says.
 
+mod csv;
+mod day;
+mod report;
+mod rollups;
+mod rules;
 mod sql;
 mod writer;
 
-pub(crate) use sql::statements;
-pub use sql::{Call, Total};
+pub use csv::Csv;
+pub use day::{Day, DayError};
+pub use rollups::Total;
+pub use sql::Call;
 pub(crate) use writer::Writer;
 
-use crate::{App, Store, sql::SqlError};
-use serde::{Serialize, Serializer};
+use crate::{
+    App, Store,
+    access::Access,
+    route::{Route, get},
+    sql::{Described, SqlError},
+};
+use serde::{Deserialize, Serialize, Serializer};
 use shared::{
     id::{KeyId, OrgId, RequestId},
-    time::Timestamp,
+    permission::Permission,
     usage::Usage,
 };
 
+/// The routes of usage.
+pub(crate) fn routes() -> Vec<Route> {
+    let report = get("/usage", Access::member(Permission::UsageRead), report::report, "Says what was used.");
+    vec![report.gives::<report::Report>().exports_csv()]
+}
+
+/// This slice's statements.
+pub(crate) fn statements() -> Vec<Described> {
+    [sql::statements(), rollups::statements()].concat()
+}
+
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// The whole answer went out.
@@ -32,6 +56,22 @@ pub(crate) enum Outcome {
     ClientLeft,
     /// The upstream broke off within its answer.
     UpstreamCut,
+    /// We cut the stream: its key was revoked, or died otherwise.
+    Revoked,
+}
+
+impl Outcome {
+    /// As `usage` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::ClientLeft => "client_left",
+            Self::UpstreamCut => "upstream_cut",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// Who counted the tokens.
@@ -125,7 +165,7 @@ pub async fn recent(store: &Store, limit: i64) -> Result<Vec<Call>, SqlError> {
     store.recent_calls(limit).await
 }
 
-/// Calls and tokens since a point in time, by key and model.
-pub async fn totals(store: &Store, since: Timestamp) -> Result<Vec<Total>, SqlError> {
+/// Calls and tokens since the beginning of a day, by key and model.
+pub async fn totals(store: &Store, since: Day) -> Result<Vec<Total>, SqlError> {
     store.usage_totals(since).await
 }

@@ -39,21 +39,6 @@ row! {
     }
 }
 
-row! {
-    /// Calls and tokens of one key on one model.
-    #[derive(Clone, Debug, serde::Serialize)]
-    pub struct Total {
-        pub key_id: KeyId,
-        pub key_name: String,
-        pub model: String,
-        pub calls: i64,
-        pub completed: i64,
-        pub prompt_tokens: i64,
-        pub completion_tokens: i64,
-        pub median_latency_ms: f64,
-    }
-}
-
 sql! {
     // One parameter carries any number of rows, since a host binds no arrays. Rows that are there already stay as
     // they are, so that a batch whose fate is unknown can be sent again.
@@ -83,15 +68,6 @@ sql! {
             (extract(epoch from usage.started_at) * 1000)::int8 as started_at, usage.first_byte_ms, usage.latency_ms
         from usage join api_keys key on key.id = usage.key_id
         order by usage.started_at desc, usage.request_id desc limit $1::int8";
-
-    TOTALS(Timestamp) -> Total = "
-        select usage.key_id::text, key.name as key_name, usage.model, count(*)::int8 as calls,
-            (count(*) filter (where usage.outcome = 'completed'))::int8 as completed,
-            sum(usage.prompt_tokens)::int8 as prompt_tokens, sum(usage.completion_tokens)::int8 as completion_tokens,
-            percentile_cont(0.5) within group (order by usage.latency_ms)::float8 as median_latency_ms
-        from usage join api_keys key on key.id = usage.key_id
-        where usage.started_at >= to_timestamp($1::int8 / 1000.0)
-        group by usage.key_id, key.name, usage.model order by calls desc, usage.model";
 }
 
 impl Store {
@@ -103,9 +79,5 @@ impl Store {
 
     pub(super) async fn recent_calls(&self, limit: i64) -> Result<Vec<Call>, SqlError> {
         self.all(&RECENT, (limit,)).await
-    }
-
-    pub(super) async fn usage_totals(&self, since: Timestamp) -> Result<Vec<Total>, SqlError> {
-        self.all(&TOTALS, (since,)).await
     }
 }

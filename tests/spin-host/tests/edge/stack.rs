@@ -150,8 +150,8 @@ impl Database {
         };
         auth::create_operator(&*host, &store, operator).await.unwrap();
         let owner = auth::find_owner(&store, "operator@example.com").await.unwrap().unwrap();
-        let new = keys::NewKey { org_id: owner.org_id, created_by: None, name: "test".to_owned(), expires_at: None };
-        keys::issue(&*host, &store, new).await.unwrap().key.expose_secret().to_owned()
+        let new = keys::NewKey::inference(owner.org_id, "test");
+        keys::issue(&*host, &store, &new).await.unwrap().key.expose_secret().to_owned()
     }
 }
 

@@ -1,4 +1,8 @@
-//! Usage: every call of a known key is recorded once, whatever becomes of it.
+//! Usage: every call of a known key is recorded once, whatever becomes of it, and told in sums.
+
+mod cut;
+mod report;
+mod rollups;
 
 use crate::upstream::{MODEL, Setup, count_to, streamed};
 use embedded::groq::{API_KEY, FakeGroq, Outcome};

@@ -1,7 +1,32 @@
 //! API keys at a served edge: how soon a revocation counts, and what an outage does.
 
-use nest_tests::{Answer, IssuedKey, PrivateDb, TestEdge};
+mod hidden;
+mod manage;
+mod owners;
+mod refusals;
+mod rotation;
+mod wrong;
+
+use nest_tests::{Answer, IssuedKey, Person, PrivateDb, TestEdge};
+use reqwest::Method;
+use serde_json::Value;
 use shared::time::Timestamp;
+
+/// A key that `person` makes in an organisation of theirs, and what the edge answers.
+async fn make(edge: &TestEdge, person: &Person, query: &str, body: Value) -> (IssuedKey, Value) {
+    let answer = edge.api(person, Method::POST, &format!("/keys{query}"), body).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let about = answer.json();
+    let text = about["key"].as_str().unwrap().to_owned();
+    (IssuedKey { id: about["id"].as_str().unwrap().parse().unwrap(), text }, about)
+}
+
+/// A call below the API's prefix with a key.
+async fn by_key(edge: &TestEdge, key: &IssuedKey, method: Method, path: &str, body: Value) -> Answer {
+    let request = edge.request(method, &format!("/api/v1{path}")).bearer_auth(&key.text);
+    let request = if body.is_null() { request } else { request.json(&body) };
+    Answer::read(request.send().await.unwrap()).await
+}
 
 async fn models(edge: &TestEdge, key: &IssuedKey) -> Answer {
     Answer::read(edge.get("/v1/models").bearer_auth(&key.text).send().await.unwrap()).await
@@ -22,6 +47,7 @@ pub(crate) fn admitted() -> (u16, String) {
     (200, String::new())
 }
 
+/// Checklist 50: wherever an edge is, at the age that it is set to.
 #[tokio::test]
 async fn a_revoked_key_is_refused_within_five_seconds() {
     let edge = TestEdge::start(&[]).await;
