@@ -103,6 +103,10 @@ function chat(worker, key, connections, more) {
 async function startWorker(dir) {
   const runner = spawn(process.execPath, [join(ROOT, "tests/workers/run.mjs")], { stdio: ["pipe", "pipe", "ignore"] });
   const vars = { SECRET_KEY, GROQ_API_KEY: "bench", RUST_LOG: "warn", OPENAI_MODEL_NAME: MODEL };
+  // Everything is looked at as in earnest, and nothing is refused.
+  vars.ADDRESS_LIMITS = "models=1000000000/m api=1000000000/m";
+  vars.ORG_LIMITS =
+    "requests_per_minute=1000000000 requests_per_day=100000000000 tokens_per_minute=100000000000 tokens_per_day=1000000000000 concurrent=100000";
   vars.OPENAI_BASE_URL = `http://127.0.0.1:${mock.port}/v1`;
   const database_url = process.env.DATABASE_URL;
   runner.stdin.write(`${JSON.stringify({ dir, database_url, vars, direct: true })}\n`);

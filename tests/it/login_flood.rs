@@ -4,7 +4,7 @@ use crate::NEST;
 use futures_util::future::join_all;
 use nest_tests::{
     TestDb,
-    edge::{OPERATOR, PASSWORD, client},
+    edge::{GENEROUS, OPERATOR, PASSWORD, client},
     lasting,
     program::Nest,
 };
@@ -24,7 +24,7 @@ async fn five_hundred_log_ins_at_once_use_the_memory_of_as_many_hashes_as_there_
     let db = TestDb::migrated().await;
     let serve = Nest::new(NEST, &lasting::folder("login-flood"), "serve").env("DATABASE_URL", db.url());
     let serve = serve.env("SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyz").env("PORT", "0");
-    let mut running = serve.env("LOGIN_TRIES_PER_ADDRESS", "1000000").start();
+    let mut running = serve.env("LOGIN_TRIES_PER_ADDRESS", "1000000").env("ADDRESS_LIMITS", GENEROUS).start();
     let said = running.until("listens on http://").await.pop().unwrap();
     let address = said.split_once("listens on http://").unwrap().1;
     let end = address.find(|it: char| !(it.is_ascii_digit() || ".:".contains(it))).unwrap_or(address.len());

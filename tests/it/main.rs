@@ -30,6 +30,7 @@ mod host;
 mod hostile_upstream;
 mod keys;
 mod keys_cli;
+mod leases;
 mod limits;
 mod login_flood;
 mod logins;
@@ -52,6 +53,7 @@ mod step_up;
 mod tokens;
 mod upstream;
 mod usage;
+mod warm_keys;
 
 /// `nest`, as cargo built it for these tests.
 const NEST: &str = env!("CARGO_BIN_EXE_nest-under-test");

@@ -24,6 +24,12 @@ pub struct Edge<'a> {
 /// Guards nothing: the edge under measurement listens on loopback and knows one key.
 const SECRET_KEY: &str = "bench-only-0123456789-abcdefghijklmnopqrstuvwxyz";
 
+/// Limits that nothing meets.
+const ADDRESS_LIMITS: &str =
+    "login=1000000000/m auth=1000000000/m oauth=1000000000/m models=1000000000/m api=1000000000/m nodes=1000000000/m";
+
+const ORG_LIMITS: &str = "requests_per_minute=1000000000 requests_per_day=100000000000 tokens_per_minute=100000000000 tokens_per_day=1000000000000 concurrent=100000";
+
 /// The password of everyone whom [`Edge::people`] makes.
 pub(crate) const PASSWORD: &str = "kxo94 plm22 vbb17";
 
@@ -105,5 +111,7 @@ impl Edge<'_> {
     /// What every verb needs.
     fn settings(&self, command: &mut Command) {
         command.env("DATABASE_URL", self.database_url).env("SECRET_KEY", SECRET_KEY);
+        // Everything is looked at as in earnest, and nothing is refused.
+        command.env("ADDRESS_LIMITS", ADDRESS_LIMITS).env("ORG_LIMITS", ORG_LIMITS);
     }
 }

@@ -3,7 +3,9 @@
 use crate::{
     App, Error, audit, auth,
     auth::{AuthError, OrgRef},
-    keys, orgs,
+    keys, limits,
+    limits::Class,
+    orgs,
 };
 use axum::{
     body::Body,
@@ -70,17 +72,29 @@ impl Access {
 }
 
 /// Lets a request through to its handler, with what was found out about the caller in its extensions.
-pub(crate) async fn guard(access: Access, request: Request<Body>, next: Next) -> Response {
+///
+/// An address' limit comes first: whoever exceeds it costs nothing but the look at that.
+pub(crate) async fn guard(access: Access, class: Option<Class>, request: Request<Body>, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    let Ok(app) = App::from_request_parts(&mut parts, &()).await;
+    if let Some(class) = class
+        && let Err(error) = limits::take_address(&app, class, &parts).await
+    {
+        return error.into_response();
+    }
     if let Err(error) = admit(access, &mut parts).await {
         return error.into_response();
     }
     // Calls of models and of nodes leave no entries in the audit log.
     let acts = !parts.method.is_safe() && !matches!(access.principal, Principal::Key | Principal::Node);
-    let Ok(app) = App::from_request_parts(&mut parts, &()).await;
-    let response = next.run(Request::from_parts(parts, body)).await;
+    let caller = parts.extensions.get::<keys::Caller>().cloned();
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     if acts && response.status().is_success() {
         audit::chain_soon(&app);
+    }
+    if let Some(caller) = caller {
+        let headers = limits::headers(&app, caller.org_id, caller.key_id, caller.quotas);
+        response.extensions_mut().insert(headers);
     }
     response
 }

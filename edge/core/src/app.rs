@@ -35,7 +35,11 @@ pub struct State {
     pub config: Config,
     pub(crate) clock: clock::Skew,
     pub(crate) keys: keys::Cache,
-    pub(crate) windows: limits::Windows,
+    pub(crate) addresses: limits::Addresses,
+    pub(crate) counters: limits::counters::Counters,
+    /// Counts while the store of `counters` is away.
+    pub(crate) local_counters: limits::counters::Memory,
+    pub(crate) leases: limits::Leases,
     pub(crate) nodes: nodes::Registry,
     pub(crate) catalogue: proxy::Catalogue,
     pub(crate) usage: usage::Writer,
@@ -84,11 +88,15 @@ impl Edge {
             .nest(&config.api_prefix, below)
             .fallback(no_route)
             .method_not_allowed_fallback(wrong_method);
+        let counters = limits::counters::Counters::new(config.upstash.as_ref());
         let state = State {
             config,
             clock: clock::Skew::default(),
             keys: keys::Cache::default(),
-            windows: limits::Windows::default(),
+            addresses: limits::Addresses::default(),
+            counters,
+            local_counters: limits::counters::Memory::default(),
+            leases: limits::Leases::default(),
             nodes: nodes::Registry::default(),
             catalogue: proxy::Catalogue::default(),
             usage: usage::Writer::default(),
@@ -139,13 +147,15 @@ impl Edge {
         let started = app.host.now();
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(app.clone());
-        let Ok(response) = self.router.clone().call(request).instrument(span.clone()).await;
+        let Ok(mut response) = self.router.clone().call(request).instrument(span.clone()).await;
         let _entered = span.enter();
         let error = response.extensions().get::<Arc<Error>>().cloned();
+        let limits = response.extensions_mut().remove::<limits::Headers>();
         let mut response = match error {
             Some(error) => with_allow(error.render(&path, id), &response),
             None => response,
         };
+        response.headers_mut().extend(limits.map(|it| it.0).unwrap_or_default());
         let value = HeaderValue::try_from(id.to_string()).expect("an id is plain ASCII");
         response.headers_mut().insert(REQUEST_ID, value);
         telemetry::answered(response.status(), app.host.now().since_ms(started));
@@ -189,10 +199,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-async fn no_route(request: Request<Body>) -> Response {
-    Error::NoRoute { method: request.method().to_string(), path: request.uri().path().to_owned() }.into_response()
+async fn no_route(app: App, request: Request<Body>) -> Error {
+    let (parts, _) = request.into_parts();
+    match limits::take_address(&app, limits::Class::Api, &parts).await {
+        Ok(()) => Error::NoRoute { method: parts.method.to_string(), path: parts.uri.path().to_owned() },
+        Err(error) => error,
+    }
 }
 
-async fn wrong_method() -> Error {
-    Error::Method
+async fn wrong_method(app: App, request: Request<Body>) -> Error {
+    let (parts, _) = request.into_parts();
+    limits::take_address(&app, limits::Class::Api, &parts).await.err().unwrap_or(Error::Method)
 }

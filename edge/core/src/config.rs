@@ -1,13 +1,16 @@
 //! Every setting of the edge, read and checked at once, at start.
 
+mod accounts;
+mod limits;
 mod mail;
 mod upstash;
 
+pub use accounts::AccountsConfig;
 pub use mail::{MailConfig, MailWay, Sender};
 pub use upstash::UpstashConfig;
 
 use crate::{
-    auth,
+    limits::{DEFAULT_ADDRESS_LIMITS, LimitsConfig},
     root::{Root, Roots},
     seal::{self, Keyring},
 };
@@ -51,30 +54,12 @@ pub struct Config {
     pub first_byte_timeout_ms: u64,
     pub idle_timeout_ms: u64,
     pub body_limit_bytes: usize,
-    pub health_per_minute: u64,
+    pub limits: LimitsConfig,
     pub trusted_proxy_hops: usize,
     pub key_cache_ms: i64,
     pub key_grace_ms: i64,
     /// Where counters are kept that edges share; in the process without it.
     pub upstash: Option<UpstashConfig>,
-}
-
-/// Rules for accounts and sessions.
-pub struct AccountsConfig {
-    /// Whether strangers may sign up; invitations work in any case.
-    pub signup_open: bool,
-    /// Whether the OAuth2 password grant is on.
-    pub password_grant: bool,
-    /// Tries of log-in and the like from one address in an hour.
-    pub tries_per_address: u64,
-    /// Failed log-ins of the whole service in a minute, beyond which only known devices are let try.
-    pub failures_per_minute: u64,
-    /// A session that is not used for so long ends.
-    pub session_idle_ms: i64,
-    /// A session ends after so long in any case.
-    pub session_ms: i64,
-    /// Who else may tell who a person is.
-    pub oidc_providers: Vec<auth::Provider>,
 }
 
 /// Groq, or any other server that speaks OpenAI's API.
@@ -178,9 +163,19 @@ pub const SETTINGS: &[Setting] = &[
     setting("UPSTREAM_IDLE_TIMEOUT_MS", Some("30000"), "Longest silence within an answer, in milliseconds."),
     setting("BODY_LIMIT_BYTES", Some("4194304"), "Largest request body, in bytes."),
     setting(
-        "HEALTH_REQUESTS_PER_MINUTE",
-        Some("5"),
-        "Calls of /v1/endpoints/health that one address may make in a minute.",
+        "ADDRESS_LIMITS",
+        Some(DEFAULT_ADDRESS_LIMITS),
+        "How often one address may call each class of routes, `class=count/window@share`: the window is s, m, h or d, the share the percent of it that an edge gives by itself while the store of counters is away. A class that is not named keeps its default.",
+    ),
+    setting(
+        "ORG_LIMITS",
+        Some(limits::ORG_LIMITS),
+        "Limits of organisations for which no operator has set others; what is not named is not limited.",
+    ),
+    setting(
+        "LIMIT_SHARE",
+        Some("50"),
+        "Percent of the limits of keys and organisations that an edge gives by itself while the store of counters is away.",
     ),
     setting(
         "TRUSTED_PROXY_HOPS",
@@ -237,7 +232,7 @@ impl Config {
             keyring: keyring(&mut read, &roots),
             roots,
             anchor_url: anchor_url(&mut read, production),
-            accounts: accounts(&mut read, production),
+            accounts: accounts::read(&mut read, production),
             mail: mail::read(&mut read, production),
             database_url: database_url(&mut read),
             database_connections: read.parse::<usize>("DATABASE_CONNECTIONS", "a number of at least 1").max(1),
@@ -248,7 +243,7 @@ impl Config {
             first_byte_timeout_ms: read.parse("UPSTREAM_FIRST_BYTE_TIMEOUT_MS", "a number of milliseconds"),
             idle_timeout_ms: read.parse("UPSTREAM_IDLE_TIMEOUT_MS", "a number of milliseconds"),
             body_limit_bytes: read.parse("BODY_LIMIT_BYTES", "a number of bytes"),
-            health_per_minute: read.parse("HEALTH_REQUESTS_PER_MINUTE", "a number"),
+            limits: limits::read(&mut read),
             trusted_proxy_hops: read.parse("TRUSTED_PROXY_HOPS", "a number"),
             key_cache_ms: read.parse("KEY_CACHE_MS", "a number of milliseconds"),
             key_grace_ms: read.parse("KEY_GRACE_MS", "a number of milliseconds"),
@@ -363,29 +358,6 @@ fn public_url(read: &mut Reader<'_>, production: bool) -> String {
         read.problems.push(format!("PUBLIC_URL must be {scheme} without a query"));
     }
     text.trim_end_matches('/').to_owned()
-}
-
-fn accounts(read: &mut Reader<'_>, production: bool) -> AccountsConfig {
-    const DAY_MS: i64 = 86_400_000;
-    let mut days = |name: &str| read.parse::<u16>(name, "a number of days").clamp(1, 3_650).into();
-    let (idle_days, session_days): (i64, i64) = (days("SESSION_IDLE_DAYS"), days("SESSION_DAYS"));
-    AccountsConfig {
-        signup_open: read.parse("SIGNUP_OPEN", "`true` or `false`"),
-        password_grant: read.parse("PASSWORD_GRANT", "`true` or `false`"),
-        tries_per_address: read.parse("LOGIN_TRIES_PER_ADDRESS", "a number"),
-        failures_per_minute: read.parse("LOGIN_FAILURES_PER_MINUTE", "a number"),
-        session_idle_ms: idle_days * DAY_MS,
-        session_ms: session_days * DAY_MS,
-        oidc_providers: oidc_providers(read, production),
-    }
-}
-
-fn oidc_providers(read: &mut Reader<'_>, production: bool) -> Vec<auth::Provider> {
-    let Some(text) = read.text("OIDC_PROVIDERS") else { return Vec::new() };
-    auth::parse_providers(&text, production).unwrap_or_else(|problems| {
-        read.problems.extend(problems);
-        Vec::new()
-    })
 }
 
 fn database_url(read: &mut Reader<'_>) -> SecretString {

@@ -6,6 +6,7 @@ use crate::{
     auth::{AuthError, OperateError},
     host::FetchError,
     keys::KeyError,
+    limits::{Exceeded, TooLarge},
     orgs::OrgError,
     sql::SqlError,
 };
@@ -60,8 +61,13 @@ pub enum Error {
     WrongTask { model: String, task: &'static str },
     #[error("the node that serves `{model}` is away; try again soon")]
     NodeAway { model: String },
-    #[error("too many requests: {limit} a minute are allowed")]
-    RateLimited { limit: u64, retry_after_s: u64 },
+    #[error("{0}")]
+    RateLimited(Box<Exceeded>),
+    #[error("{0}")]
+    TokensExceedLimit(Box<TooLarge>),
+    /// Nobody may try, rather than everybody without end.
+    #[error("the service cannot count against its limits now; try again soon")]
+    LimitsAway,
     #[error("the upstream has too much to do; try again soon")]
     UpstreamBusy { status: StatusCode, retry_after_s: u64 },
     /// The upstream refused the call for a fault of the caller's; its words are passed on.
@@ -151,7 +157,9 @@ impl Error {
             Self::NoModel { .. } => (StatusCode::NOT_FOUND, INVALID, "model_not_found"),
             Self::WrongTask { .. } => (StatusCode::BAD_REQUEST, INVALID, "model_not_suitable"),
             Self::NodeAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "node_away"),
-            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded"),
+            Self::TokensExceedLimit(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "tokens_exceed_limit"),
+            Self::LimitsAway => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "limits_unavailable"),
             Self::UpstreamBusy { status, .. } => (*status, SERVER, "upstream_busy"),
             Self::Refused { status, detail } => (*status, INVALID, detail.code.as_deref().unwrap_or("invalid_value")),
             Self::UpstreamFailed { .. } => (StatusCode::BAD_GATEWAY, SERVER, "upstream_failed"),
@@ -171,9 +179,10 @@ impl Error {
     /// Whole seconds after which a retry may help.
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after_s, .. } | Self::UpstreamBusy { retry_after_s, .. } => Some(*retry_after_s),
+            Self::RateLimited(exceeded) => Some(exceeded.retry_after_s()),
+            Self::UpstreamBusy { retry_after_s, .. } => Some(*retry_after_s),
             Self::Auth(error) => error.retry_after_s(),
-            Self::NodeAway { .. } | Self::Upstream(_) | Self::Unavailable(_) => Some(2),
+            Self::NodeAway { .. } | Self::Upstream(_) | Self::Unavailable(_) | Self::LimitsAway => Some(2),
             _ => None,
         }
     }
@@ -230,6 +239,13 @@ impl Error {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Some(seconds) = self.retry_after_s() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Self::RateLimited(exceeded) = self {
+            response.headers_mut().extend(exceeded.headers());
+        }
+        if matches!(self, Self::TokensExceedLimit(_)) {
+            // OpenAI's clients ask again after any 429 that does not tell them otherwise.
+            response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -5,6 +5,7 @@
 
 use crate::{
     access::{self, Access},
+    limits::Class,
     openapi::{Documented, Draft},
 };
 use axum::{
@@ -24,6 +25,8 @@ pub struct Route {
     /// Whether the path lies below the API's prefix, such as `/api/v1`.
     pub prefixed: bool,
     pub access: Access,
+    /// By which of an address' limits its calls are counted; none for what watches the service.
+    pub class: Option<Class>,
     /// What it does, in a sentence.
     pub summary: &'static str,
     handler: MethodRouter,
@@ -43,12 +46,13 @@ impl Route {
         A: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).expect("a route has a plain method");
-        let handler = guarded(access, on(filter, handler));
+        let handler = on(filter, handler);
         Self {
             method,
             path,
             prefixed: true,
             access,
+            class: Some(Class::of_path(path)),
             summary,
             handler,
             #[cfg(feature = "openapi")]
@@ -61,6 +65,16 @@ impl Route {
     /// At the root instead.
     pub(crate) fn at_root(self) -> Self {
         Self { prefixed: false, ..self }
+    }
+
+    /// Counts its calls by another limit than its path says.
+    pub(crate) fn limited(self, class: Class) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
+    /// Does not count its calls.
+    pub(crate) fn unlimited(self) -> Self {
+        Self { class: None, ..self }
     }
 
     /// Says what its handler reads out of the body by itself.
@@ -101,8 +115,8 @@ impl Route {
 }
 
 /// Puts the guard before a handler. Not generic, so that there is one of it and not one a route.
-fn guarded(access: Access, handler: MethodRouter) -> MethodRouter {
-    handler.layer(from_fn(move |request, next| access::guard(access, request, next)))
+fn guarded(access: Access, class: Option<Class>, handler: MethodRouter) -> MethodRouter {
+    handler.layer(from_fn(move |request, next| access::guard(access, class, request, next)))
 }
 
 macro_rules! methods {
@@ -129,10 +143,7 @@ methods! {
 /// The routers of the routes at the root and of those below the prefix.
 pub(crate) fn routers(routes: Vec<Route>) -> (Router, Router) {
     routes.into_iter().fold((Router::new(), Router::new()), |(root, below), route| {
-        if route.prefixed {
-            (root, below.route(route.path, route.handler))
-        } else {
-            (root.route(route.path, route.handler), below)
-        }
+        let handler = guarded(route.access, route.class, route.handler);
+        if route.prefixed { (root, below.route(route.path, handler)) } else { (root.route(route.path, handler), below) }
     })
 }

@@ -31,6 +31,7 @@ fn body(route: &Route) -> Option<Value> {
     match route.path.rsplit('/').next().unwrap() {
         "suspend" => Some(json!({ "reason": "spam" })),
         "operator" => Some(json!({ "operator": true })),
+        "limits" if route.method == Method::PUT => Some(json!({ "limits": {} })),
         _ => None,
     }
 }
@@ -112,6 +113,7 @@ async fn what_gives_or_takes_rights_needs_a_fresh_proof() {
         "/admin/users/{user}/operator",
         "/admin/orgs/{organisation}/suspend",
         "/admin/orgs/{organisation}/restore",
+        "/admin/orgs/{organisation}/limits",
     ];
     assert_eq!(fresh, expected);
 }
@@ -136,6 +138,8 @@ async fn no_operator_acts_as_somebody_else() {
             "GET /admin/orgs/{organisation}",
             "POST /admin/orgs/{organisation}/suspend",
             "POST /admin/orgs/{organisation}/restore",
+            "GET /admin/orgs/{organisation}/limits",
+            "PUT /admin/orgs/{organisation}/limits",
             "GET /admin/audit",
             "GET /admin/audit/status",
         ]

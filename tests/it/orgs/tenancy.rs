@@ -164,6 +164,8 @@ async fn no_statement_crosses_from_one_organisation_to_another() {
         "sql::FOUND",
         "sql::RENAME",
         "orgs::sql::DELETE",
+        "orgs::limits::LIMITS",
+        "orgs::limits::SET",
         "ROLES::ADD",
         "roles::sql::ADD",
         "INVITED",

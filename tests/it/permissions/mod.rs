@@ -65,6 +65,7 @@ fn the_route_table_is_what_was_reviewed() {
 /// Refusals that are the handler's own: whoever gets them was let in.
 const LET_IN: &[(&str, &str)] = &[
     ("/admin/orgs/{organisation}", "org_not_found"),
+    ("/admin/orgs/{organisation}/limits", "org_not_found"),
     ("/admin/orgs/{organisation}/suspend", "org_not_found"),
     ("/admin/orgs/{organisation}/restore", "org_not_found"),
     ("/auth/mfa/recovery-codes", "second_factor_required"),

@@ -69,7 +69,10 @@ pub(super) fn unknown(parameter: &str) -> String {
 
 /// No limit is what these tests are about.
 const SETTINGS: &[(&str, &str)] = &[
-    ("HEALTH_REQUESTS_PER_MINUTE", "1000000"),
+    (
+        "ADDRESS_LIMITS",
+        "health=1000000/m login=1000000/m signup=1000000/m mail=1000000/m mfa=1000000/m oauth=1000000/m auth=1000000/m nodes=1000000/m models=1000000/m api=1000000/m",
+    ),
     ("LOGIN_TRIES_PER_ADDRESS", "1000000"),
     ("LOGIN_FAILURES_PER_MINUTE", "1000000"),
 ];

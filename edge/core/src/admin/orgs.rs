@@ -3,6 +3,7 @@
 use crate::{
     App, Error, audit,
     auth::{Operator, Reason},
+    limits::{self, Quota},
     openapi::{NoContent, Status},
     orgs::{self, OperatedMember, OperatedOrg, OrgError, OrgFilter, OrgStatus},
     page::{Page, Paging},
@@ -80,6 +81,46 @@ pub(super) async fn restore(
     Path(organisation): Path<String>,
 ) -> Result<NoContent, Error> {
     orgs::restore(&app.store, &operator, org_id(&organisation)?).await?;
+    audit::chain_soon(&app);
+    Ok(Status(()))
+}
+
+/// The limits of an organisation.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OrgLimits {
+    /// What holds: what operators have set, or else what the edge is configured with.
+    limits: Quota,
+    /// Whether operators have set them.
+    set: bool,
+}
+
+/// `GET /admin/orgs/{organisation}/limits`
+pub(super) async fn limits(app: App, _: Operator, Path(organisation): Path<String>) -> Result<Json<OrgLimits>, Error> {
+    let set = orgs::limits(&app.store, org_id(&organisation)?).await?;
+    Ok(Json(OrgLimits { limits: set.unwrap_or(app.config.limits.org), set: set.is_some() }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetLimits {
+    /// All of them: what is absent is not limited. Null lets the configured ones hold again.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required)]
+    limits: Option<Quota>,
+}
+
+/// `PUT /admin/orgs/{organisation}/limits`
+pub(super) async fn set_limits(
+    app: App,
+    operator: Operator,
+    Path(organisation): Path<String>,
+    Input(ask): Input<SetLimits>,
+) -> Result<NoContent, Error> {
+    if let Some(name) = ask.limits.and_then(|it| it.too_large()) {
+        let message = format!("`{}` must be at most {}", name.as_str(), limits::MOST);
+        return Err(Error::Invalid { message, param: Some("limits") });
+    }
+    orgs::set_limits(&app.store, &operator, org_id(&organisation)?, ask.limits.as_ref()).await?;
     audit::chain_soon(&app);
     Ok(Status(()))
 }

@@ -54,6 +54,7 @@ use crate::{
     access::Access,
     audit::{Actor, Entry, Origin},
     host::random,
+    limits::Class,
     route::{Route, delete, get, post},
     sql::{Described, SqlError},
 };
@@ -89,7 +90,7 @@ pub(crate) async fn sweep(app: &App) {
 pub(crate) fn routes() -> Vec<Route> {
     let own = vec![
         get("/.well-known/jwks.json", Access::ANYONE, jwks::show, "The keys that verify our access tokens.").at_root(),
-        post("/auth/login", Access::ANYONE, login::login, "Logs in with e-mail and password."),
+        post("/auth/login", Access::ANYONE, login::login, "Logs in with e-mail and password.").limited(Class::Login),
         post("/auth/refresh", Access::ANYONE, session::refresh, "Turns a refresh token into new tokens."),
         post("/auth/logout", Access::PERSON, session::logout, "Ends this session."),
         get("/auth/sessions", Access::PERSON, session::list, "Lists one's own sessions."),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     App, Error,
     auth::{self, OrgRef},
-    limits::{self, Quota},
+    limits::{self, Quota, Quotas},
     openapi::Describe,
     orgs::{self, Member, OrgError},
     sql::SqlError,
@@ -27,8 +27,8 @@ pub struct Caller {
     pub key_id: KeyId,
     pub org_id: OrgId,
     pub environment: Environment,
-    /// Limits of the key.
-    pub quota: Quota,
+    /// Limits of the key and of its organisation.
+    pub quotas: Quotas,
     pub models: Models,
     /// What the caller has shown for it, by which a stream is looked after.
     pub(super) presented: Presented,
@@ -68,6 +68,13 @@ pub(crate) fn refuse_in_query(parts: &Parts) -> Result<(), Error> {
     if parts.uri.query().is_some_and(text::in_query) { Err(KeyError::InQuery.into()) } else { Ok(()) }
 }
 
+/// The limits of a key of `org`.
+pub(crate) async fn quota(app: &App, org: OrgId, id: &str) -> Result<(KeyId, Quota), Error> {
+    let id = id.parse().map_err(|_| KeyError::NoKey)?;
+    let key = app.store.key(id).await?.filter(|it| it.org_id == org).ok_or(KeyError::NoKey)?;
+    Ok((id, key.quota))
+}
+
 /// The live inference key on a request.
 pub(crate) async fn recognise(app: &App, parts: &Parts) -> Result<Caller, Error> {
     let bearer = parts.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok()).and_then(auth::bearer);
@@ -79,7 +86,7 @@ pub(crate) async fn recognise(app: &App, parts: &Parts) -> Result<Caller, Error>
         key_id: key.id,
         org_id: key.org_id,
         environment: key.environment,
-        quota: key.quota,
+        quotas: Quotas { org: key.org_quota.unwrap_or(app.config.limits.org), key: key.quota },
         models: key.models.clone(),
     })
 }

@@ -96,6 +96,8 @@ pub(super) struct Key {
     pub(super) models: Models,
     pub(super) networks: Networks,
     pub(super) quota: Quota,
+    /// Limits of the organisation; none when those hold that the edge is configured with.
+    pub(super) org_quota: Option<Quota>,
 }
 
 impl Key {
@@ -176,6 +178,10 @@ impl TryFrom<StoredKey> for Key {
             models: Models::read(&row.models),
             networks: Networks::read(&row.ip_allow).ok_or_else(|| unreadable("ip_allow"))?,
             quota: serde_json::from_str(&row.limits).map_err(|_| unreadable("limits"))?,
+            org_quota: row
+                .org_limits
+                .map(|it| serde_json::from_str(&it).map_err(|_| unreadable("org_limits")))
+                .transpose()?,
         })
     }
 }

@@ -22,7 +22,7 @@ mod watch;
 pub(crate) use cache::Cache;
 pub use error::KeyError;
 pub use extract::Caller;
-pub(crate) use extract::{member, presented, recognise, refuse_in_query};
+pub(crate) use extract::{member, presented, quota, recognise, refuse_in_query};
 pub use issue::{IssuedKey, NewKey};
 pub use key::{Environment, Kind};
 pub(crate) use manage::routes;

@@ -143,6 +143,7 @@ pub(super) mod tests {
             models: Models::default(),
             networks: Networks::default(),
             quota: Quota::default(),
+            org_quota: None,
         }
     }
 

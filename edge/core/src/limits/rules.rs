@@ -1,36 +1,6 @@
-//! Pure decisions about limits: fixed windows, and which address a request counts for.
+//! Which address a request counts for.
 
-use shared::time::Timestamp;
 use std::net::{IpAddr, Ipv6Addr};
-
-/// Calls of one address in the window that `index` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) index: i64,
-    pub(super) count: u64,
-}
-
-/// How long to wait, in whole seconds, at least one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RetryAfter(pub(super) u64);
-
-pub(super) const WINDOW_MS: i64 = 60_000;
-
-/// Windows are the minutes of the epoch, the same for every address.
-pub(super) fn index(now: Timestamp) -> i64 {
-    now.0.div_euclid(WINDOW_MS)
-}
-
-/// Counts a call at `now`, or says how long to wait. A refused call is not counted.
-pub(super) fn take(window: Option<Window>, limit: u64, now: Timestamp) -> Result<Window, RetryAfter> {
-    let index = index(now);
-    let count = window.filter(|it| it.index == index).map_or(0, |it| it.count);
-    if count < limit {
-        return Ok(Window { index, count: count + 1 });
-    }
-    let left_ms = (index + 1) * WINDOW_MS - now.0;
-    Err(RetryAfter(left_ms.unsigned_abs().div_ceil(1_000).max(1)))
-}
 
 /// The address that a request counts for: the peer, or, behind `hops` trusted proxies, the entry of `X-Forwarded-For`
 /// that the outermost of them wrote. What a client itself puts into the header is never used.
@@ -52,23 +22,6 @@ pub(super) fn bucket(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_sixth_call_of_a_minute_waits_for_the_next() {
-        let mut window = None;
-        for second in 0..5 {
-            window = Some(take(window, 5, Timestamp(second * 1_000)).unwrap());
-        }
-        for (at_ms, verdict) in [
-            (5_000, Err(RetryAfter(55))),
-            (59_001, Err(RetryAfter(1))),
-            (59_999, Err(RetryAfter(1))),
-            (60_000, Ok(Window { index: 1, count: 1 })),
-        ] {
-            assert_eq!(take(window, 5, Timestamp(at_ms)), verdict, "{at_ms}");
-        }
-    }
 
     #[test]
     fn only_trusted_proxies_name_the_client() {
@@ -93,20 +46,5 @@ mod tests {
         assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
         assert_eq!(at("::ffff:10.0.0.1"), at("10.0.0.1"));
         assert_ne!(at("10.0.0.1"), at("10.0.0.2"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_window_ever_grants_more_than_its_limit(limit in 0_u64..20, mut times in prop::collection::vec(0_i64..300_000, 0..200)) {
-            times.sort_unstable();
-            let (mut window, mut granted) = (None, std::collections::HashMap::<i64, u64>::new());
-            for at in times {
-                if let Ok(next) = take(window, limit, Timestamp(at)) {
-                    window = Some(next);
-                    *granted.entry(index(Timestamp(at))).or_default() += 1;
-                }
-            }
-            prop_assert!(granted.values().all(|count| *count <= limit));
-        }
     }
 }

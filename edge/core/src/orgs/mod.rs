@@ -8,6 +8,7 @@ mod clients;
 mod error;
 mod extract;
 mod invitations;
+mod limits;
 mod log;
 mod manage;
 mod members;
@@ -21,6 +22,7 @@ mod standing;
 pub use error::OrgError;
 pub use extract::{Member, Owner};
 pub(crate) use extract::{client_member, key_member, person_member};
+pub use limits::{limits, set_limits};
 pub use operate::{
     OperatedMember, OperatedMembership, OperatedOrg, OrgFilter, OrgStatus, memberships_of, operated, restore, search,
     suspend,
@@ -32,6 +34,7 @@ pub(crate) use standing::Standing;
 use crate::{
     Store,
     access::Access,
+    limits::Class,
     route::{Route, delete, get, patch, post},
     sql::{Described, SqlError},
 };
@@ -71,7 +74,8 @@ pub(crate) fn routes() -> Vec<Route> {
             Access::ANYONE,
             invitations::join,
             "Accepts an invitation, and makes the account of someone who has none.",
-        ),
+        )
+        .limited(Class::Signup),
         get("/orgs/{org}/roles", needs(MembersRead), roles::list, "Lists built-in roles and the organisation's own."),
         post("/orgs/{org}/roles", needs(RolesWrite), roles::add, "Makes a role."),
         patch(
@@ -90,8 +94,15 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// This slice's statements.
 pub(crate) fn statements() -> Vec<Described> {
-    [sql::statements(), members::statements(), invitations::statements(), roles::statements(), operate::statements()]
-        .concat()
+    [
+        sql::statements(),
+        limits::statements(),
+        members::statements(),
+        invitations::statements(),
+        roles::statements(),
+        operate::statements(),
+    ]
+    .concat()
 }
 
 /// Every organisation that is not deleted, oldest first.

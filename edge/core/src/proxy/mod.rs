@@ -5,6 +5,7 @@
 
 mod call;
 mod groq;
+mod limits;
 mod meter;
 mod refusal;
 mod relay;
@@ -17,6 +18,7 @@ use crate::{
     access::Access,
     app::Id,
     keys::{Caller, KeyError},
+    limits::{Ask, take},
     nodes,
     payload::Payload,
     route::{Route, get, post},
@@ -30,6 +32,7 @@ use shared::openai::{
     embeddings::{EmbeddingRequest, EmbeddingResponse},
     models::{Model, ModelList},
 };
+use shared::permission::Permission;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -48,6 +51,12 @@ pub(crate) fn routes() -> Vec<Route> {
             .takes::<EmbeddingRequest>()
             .gives::<EmbeddingResponse>(),
         get("/v1/models", Access::KEY, list_models, "Lists the models that a call may name.").at_root(),
+        get(
+            "/limits",
+            Access::member(Permission::UsageRead),
+            limits::show,
+            "Shows an organisation's limits and a key's, and what is left of them.",
+        ),
         // A model's id may hold slashes, as Hugging Face's do.
         get("/v1/models/{*model}", Access::KEY, show_model, "Shows one model.").at_root(),
     ]
@@ -77,7 +86,10 @@ async fn relay(
         return Err(KeyError::Model { model: call.model }.into());
     }
     tracing::Span::current().record("model", call.model.as_str());
-    let meter = Meter::start(&app, &caller, id, &call);
+    // What was refused so far has cost nothing.
+    let ask = Ask::new(&app, caller.org_id, caller.key_id, caller.quotas, call.estimate.total());
+    let permit = take(&app, ask).await?;
+    let meter = Meter::start(&app, &caller, id, &call, permit);
     relay::run(&app, id, caller, call, meter).await
 }
 

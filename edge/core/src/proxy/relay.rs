@@ -52,6 +52,7 @@ pub(super) async fn run(
     mut meter: Meter,
 ) -> Result<Response, Error> {
     let refusal = Refusal::default();
+    let slot = meter.slot();
     let result = async {
         let Sent { relayed, guard } = send(app, id, &call, &refusal, &mut meter).await?;
         meter.first_byte();
@@ -60,12 +61,13 @@ pub(super) async fn run(
             Relayed::Answer(response) => whole(app, response).await,
         }
     };
-    match result.await {
+    match slot.hold(result).await {
         Ok(Answer::Stream(response, end, cut, guard)) => {
             let task = app.clone();
             app.host.defer(
                 async move {
-                    let end = watch::ended(&task, caller, meter.started(), end, cut, &refusal).await;
+                    let ended = watch::ended(&task, caller, meter.started(), end, cut, &refusal);
+                    let end = slot.hold(ended).await;
                     drop(guard);
                     meter.end_stream(&end);
                 }

@@ -86,7 +86,7 @@ async fn wrong_settings_answer_500_and_are_told_to_the_log_alone() {
 
 #[tokio::test]
 async fn an_address_that_a_client_makes_up_does_not_count() {
-    let spin = spin(&[&ALONE[..], &[("health_requests_per_minute", "2")]].concat(), None).await;
+    let spin = spin(&[&ALONE[..], &[("address_limits", "health=2/m")]].concat(), None).await;
     let mut statuses = Vec::new();
     for number in 0..5 {
         let request = client().get(format!("{}/v1/endpoints/health", spin.url()));

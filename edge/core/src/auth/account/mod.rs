@@ -24,17 +24,22 @@ use super::AuthError;
 use crate::{
     App, Error,
     access::Access,
+    limits::Class,
     route::{Route, patch, post},
 };
 
 /// The routes of accounts.
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        post("/auth/signup", Access::ANYONE, signup::signup, "Asks for an account; the rest comes by mail."),
+        post("/auth/signup", Access::ANYONE, signup::signup, "Asks for an account; the rest comes by mail.")
+            .limited(Class::Signup),
         post("/auth/verify", Access::ANYONE, signup::verify, "Proves an address by the token of a mail."),
-        post("/auth/password/forgot", Access::ANYONE, password::forgot, "Asks for a mail that sets a new password."),
-        post("/auth/password/reset", Access::ANYONE, password::reset, "Sets a new password by the token of a mail."),
-        post("/auth/password/change", Access::PERSON.fresh(), password::change, "Changes one's own password."),
+        post("/auth/password/forgot", Access::ANYONE, password::forgot, "Asks for a mail that sets a new password.")
+            .limited(Class::Mail),
+        post("/auth/password/reset", Access::ANYONE, password::reset, "Sets a new password by the token of a mail.")
+            .limited(Class::Login),
+        post("/auth/password/change", Access::PERSON.fresh(), password::change, "Changes one's own password.")
+            .limited(Class::Login),
         post("/auth/password/strength", Access::ANYONE, strength::measure, "Says how good a password is."),
         patch("/me", Access::PERSON, profile::rename, "Changes one's own name."),
         post(
@@ -42,7 +47,8 @@ pub(super) fn routes() -> Vec<Route> {
             Access::PERSON.fresh(),
             address::change,
             "Asks for another address; it is to be proven by mail.",
-        ),
+        )
+        .limited(Class::Mail),
     ]
 }
 

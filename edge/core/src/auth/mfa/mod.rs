@@ -27,6 +27,7 @@ use super::{
 use crate::{
     App, Error,
     access::Access,
+    limits::Class,
     route::{Route, delete, get, patch, post},
 };
 use challenge::Pending;
@@ -36,7 +37,8 @@ use shared::time::Timestamp;
 pub(super) fn routes() -> Vec<Route> {
     vec![
         post("/auth/mfa/verify", Access::ANYONE, verify::verify, "Ends a log-in by its second factor."),
-        post("/auth/reauthenticate", Access::PERSON, step_up::reauthenticate, "Proves again who one is."),
+        post("/auth/reauthenticate", Access::PERSON, step_up::reauthenticate, "Proves again who one is.")
+            .limited(Class::Login),
         get("/auth/mfa", Access::PERSON, overview::show, "Says which second factors one has."),
         post("/auth/mfa/totp", Access::PERSON.fresh(), totp::begin, "Begins to set up an authenticator app."),
         post(

@@ -21,6 +21,7 @@ pub(crate) use sql::statements;
 
 use crate::{
     access::Access,
+    limits::Class,
     route::{Route, get, post},
 };
 
@@ -33,8 +34,11 @@ pub(crate) fn routes() -> Vec<Route> {
             "What OAuth clients need to know of this server.",
         )
         .at_root(),
-        post("/auth/token", Access::ANYONE, token::token, "Gives tokens for a grant, as OAuth 2.0 has it."),
-        post("/auth/revoke", Access::ANYONE, revoke::revoke, "Ends what a token stands for, as OAuth 2.0 has it."),
-        post("/auth/introspect", Access::ANYONE, introspect::introspect, "Tells a client what a token is worth now."),
+        post("/auth/token", Access::ANYONE, token::token, "Gives tokens for a grant, as OAuth 2.0 has it.")
+            .limited(Class::Oauth),
+        post("/auth/revoke", Access::ANYONE, revoke::revoke, "Ends what a token stands for, as OAuth 2.0 has it.")
+            .limited(Class::Oauth),
+        post("/auth/introspect", Access::ANYONE, introspect::introspect, "Tells a client what a token is worth now.")
+            .limited(Class::Oauth),
     ]
 }

@@ -1,0 +1,6 @@
+//! What processes count together, what each does by itself while the store of counters is away, and how official
+//! clients take a refusal.
+
+mod clients;
+mod loss;
+mod processes;
