@@ -18,6 +18,7 @@ pub mod openapi;
 mod page;
 mod payload;
 mod refresh;
+mod room;
 pub mod root;
 mod route;
 pub mod seal;

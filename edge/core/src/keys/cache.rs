@@ -1,7 +1,7 @@
 //! Keys that this process or isolate has seen lately.
 
 use super::key::Key;
-use crate::refresh::Refresh;
+use crate::{refresh::Refresh, room};
 use shared::{id::KeyId, time::Timestamp};
 use std::{
     collections::HashMap,
@@ -71,13 +71,7 @@ impl Cache {
     /// Keeps what was read at `read_at`, unless something newer is there: a slow read never brings back an older state.
     pub(super) fn put(&self, key: Arc<Key>, read_at: Timestamp) {
         let mut entries = self.lock();
-        if entries.len() >= CAPACITY && !entries.contains_key(&key.id) {
-            let mut ages: Vec<Timestamp> = entries.values().map(|it| it.read_at).collect();
-            let middle = ages.len() / 2;
-            let (_, median, _) = ages.select_nth_unstable(middle);
-            let median = *median;
-            entries.retain(|_, it| it.read_at > median);
-        }
+        room::make(&mut entries, &key.id, CAPACITY, |it| it.read_at);
         let current = entries.get(&key.id);
         if current.is_none_or(|it| (it.key.version, it.read_at) <= (key.version, read_at)) {
             let rereads = current.map(|it| it.rereads).unwrap_or_default();

@@ -20,7 +20,7 @@ use super::{
     counters::{Counter, Decision, Standing},
     quota::Limit,
 };
-use crate::{App, Error, error::chain, host::random};
+use crate::{App, Error, error::chain, host::random, room};
 use rules::{Idle, Lease, Look, Reserved, Source, Step};
 use shared::{
     id::{KeyId, OrgId},
@@ -52,13 +52,7 @@ impl Leases {
     fn with<T>(&self, ask: &Ask, now: Timestamp, act: impl FnOnce(&mut Lease) -> T) -> T {
         let id = (ask.org_id, ask.key_id);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= CAPACITY && !held.contains_key(&id) {
-            let mut times: Vec<Timestamp> = held.values().map(Lease::used_at).collect();
-            let middle = times.len() / 2;
-            let (_, median, _) = times.select_nth_unstable(middle);
-            let median = *median;
-            held.retain(|_, lease| lease.used_at() > median);
-        }
+        room::make(&mut held, &id, CAPACITY, Lease::used_at);
         act(held.entry(id).or_insert_with(|| Lease::new(now)))
     }
 
