@@ -28,6 +28,7 @@ mod foreign;
 mod gpu_node;
 mod host;
 mod hostile_upstream;
+mod hot_path;
 mod keys;
 mod keys_cli;
 mod leases;
@@ -53,7 +54,6 @@ mod step_up;
 mod tokens;
 mod upstream;
 mod usage;
-mod warm_keys;
 
 /// `nest`, as cargo built it for these tests.
 const NEST: &str = env!("CARGO_BIN_EXE_nest-under-test");

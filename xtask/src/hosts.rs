@@ -58,7 +58,7 @@ const SUITES: &[(&str, &[Host])] = &[
     ("oauth", EVERYWHERE),
     ("admin", EVERYWHERE),
     ("memory", WITH_MEMORY),
-    ("warm_keys", WITH_MEMORY),
+    ("hot_path", WITH_MEMORY),
     ("audit_chain", NATIVE),
     ("encryption", NATIVE),
     ("admin_cli", NATIVE),

@@ -53,6 +53,11 @@ impl Host for Spin {
         future::ready(Ok(())).boxed()
     }
 
+    /// An instance lives for some requests.
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))

@@ -87,6 +87,10 @@ impl Host for Watched {
         self.host.compute(work)
     }
 
+    fn remembers(&self) -> bool {
+        self.host.remembers()
+    }
+
     fn now(&self) -> Timestamp {
         self.host.now().plus_ms(self.watch.ahead_ms())
     }

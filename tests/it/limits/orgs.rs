@@ -62,7 +62,15 @@ async fn members_see_the_limits_and_what_is_left_of_them() {
     assert_eq!(limited.statuses(&key, 3).await, [200, 200, 200]);
     limited.until_used(3).await;
     let get = async |query: &str| limited.edge.api(&owner, Method::GET, &format!("/limits{query}"), Value::Null).await;
-    let mine = get("").await.json();
+    let mut mine = get("").await.json();
+    // A slot that nobody needs any more goes back after a moment.
+    for _ in 0..200 {
+        if mine["org"][1]["used"] == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        mine = get("").await.json();
+    }
     assert_eq!(mine["org_id"], owner.org_id.to_string());
     assert_eq!((&mine["key"], &mine["on_loss"]), (&Value::Null, &json!({ "mode": "local", "share_percent": 25 })));
     let minute = &mine["org"][0];

@@ -46,6 +46,11 @@ pub trait Host: Send + Sync + 'static {
     /// much waits already.
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>>;
 
+    /// Whether what the process or isolate remembers is likely to be there for the next thousand requests.
+    fn remembers(&self) -> bool {
+        true
+    }
+
     /// The time.
     fn now(&self) -> Timestamp;
 

@@ -52,11 +52,13 @@ pub(crate) struct Ask {
     tokens: u64,
     /// Who this process or isolate is, to stores.
     holder: u128,
+    /// Whether to take for requests that are likely to come.
+    takes_ahead: bool,
 }
 
 impl Ask {
     pub(crate) fn new(app: &App, org_id: OrgId, key_id: KeyId, quotas: Quotas, tokens: u64) -> Self {
-        Self { org_id, key_id, quotas, tokens, holder: app.leases.holder(app) }
+        Self { org_id, key_id, quotas, tokens, holder: app.leases.holder(app), takes_ahead: app.host.remembers() }
     }
 
     /// A limit's name in the store.
@@ -92,7 +94,7 @@ pub(crate) async fn take(app: &App, ask: Ask) -> Result<Permit, Error> {
 
 /// The headers of an answer to a caller with these limits, as they stand here and now.
 pub(crate) fn headers(app: &App, org_id: OrgId, key_id: KeyId, quotas: Quotas) -> Headers {
-    let ask = Ask { org_id, key_id, quotas, tokens: 0, holder: 0 };
+    let ask = Ask { org_id, key_id, quotas, tokens: 0, holder: 0, takes_ahead: false };
     Headers(headers::of_call(&app.leases.standings(&ask, app.host.now())))
 }
 
@@ -104,7 +106,7 @@ pub(crate) async fn standings(
     quotas: Quotas,
 ) -> Result<Vec<(Limit, u64, Standing)>, Error> {
     let key = key_id.unwrap_or(KeyId::from_uuid(uuid::Uuid::nil()));
-    let ask = Ask { org_id, key_id: key, quotas, tokens: 0, holder: app.leases.holder(app) };
+    let ask = Ask::new(app, org_id, key, quotas, 0);
     let limits: Vec<(Limit, u64)> = quotas.set().filter(|(it, _)| key_id.is_some() || it.scope == Scope::Org).collect();
     let counters: Vec<Counter> = limits.iter().map(|(limit, value)| look(&ask, *limit, *value)).collect();
     let decision = app.counters.take(&*app.host, &counters).await.map_err(|error| {

@@ -15,6 +15,7 @@ const BUSY: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     ahead: u64,
+    most: u64,
     /// Requests since the last take, and when that was.
     spent: u64,
     since: Timestamp,
@@ -22,7 +23,12 @@ pub(super) struct Demand {
 
 impl Demand {
     pub(super) const fn new(now: Timestamp) -> Self {
-        Self { ahead: 1, spent: 0, since: now }
+        Self { ahead: 1, most: MOST, spent: 0, since: now }
+    }
+
+    /// For a process that lives for a few requests: what it took ahead would be lost with it.
+    pub(super) const fn of_the_moment(now: Timestamp) -> Self {
+        Self { most: 1, ..Self::new(now) }
     }
 
     /// How many requests to take for.
@@ -45,16 +51,16 @@ impl Demand {
         // At this pace the present size would last so long.
         let lasts_ms = (age_ms * self.ahead).checked_div(self.spent).unwrap_or(u64::MAX);
         if lasts_ms < LIFE_MS.unsigned_abs() / 2 {
-            self.ahead = (self.ahead * 2).min(MOST);
+            self.ahead = (self.ahead * 2).min(self.most);
         } else if lasts_ms > LIFE_MS.unsigned_abs() * 2 {
             self.ahead = (self.ahead / 2).max(1);
         }
-        *self = Self { ahead: self.ahead, spent: 0, since: now };
+        *self = Self { spent: 0, since: now, ..*self };
     }
 
     /// Nobody has come for a while.
     pub(super) const fn rest(&mut self, now: Timestamp) {
-        *self = Self::new(now);
+        *self = Self { ahead: 1, spent: 0, since: now, ..*self };
     }
 }
 
@@ -84,10 +90,10 @@ mod tests {
 
     #[test]
     fn a_lease_that_is_mostly_left_over_shrinks_to_half() {
-        let mut demand = Demand { ahead: 256, spent: 63, since: Timestamp(0) };
+        let mut demand = Demand { ahead: 256, spent: 63, ..Demand::new(Timestamp(0)) };
         demand.adapt(Timestamp(1_000));
         assert_eq!(demand.ahead(), 128);
-        let mut demand = Demand { ahead: 256, spent: 64, since: Timestamp(0) };
+        let mut demand = Demand { ahead: 256, spent: 64, ..Demand::new(Timestamp(0)) };
         demand.adapt(Timestamp(1_000));
         assert_eq!(demand.ahead(), 256, "half of it was used");
         demand.rest(Timestamp(1_000));

@@ -53,7 +53,7 @@ impl Leases {
         let id = (ask.org_id, ask.key_id);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         room::make(&mut held, &id, CAPACITY, Lease::used_at);
-        act(held.entry(id).or_insert_with(|| Lease::new(now)))
+        act(held.entry(id).or_insert_with(|| if ask.takes_ahead { Lease::new(now) } else { Lease::of_the_moment(now) }))
     }
 
     /// A name that no other process or isolate has.

@@ -174,6 +174,11 @@ impl Lease {
         }
     }
 
+    /// For a process that lives for a few requests: it takes what they need and nothing ahead.
+    pub(super) fn of_the_moment(now: Timestamp) -> Self {
+        Self { demand: Demand::of_the_moment(now), ..Self::new(now) }
+    }
+
     pub(super) const fn used_at(&self) -> Timestamp {
         self.used_at
     }

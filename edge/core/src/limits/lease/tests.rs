@@ -24,7 +24,7 @@ const START: Timestamp = Timestamp(1_800_000_000_000);
 
 fn ask(key: Quota, tokens: u64) -> Ask {
     let (org_id, key_id) = (OrgId::from_uuid(Uuid::nil()), KeyId::from_uuid(Uuid::nil()));
-    Ask { org_id, key_id, quotas: Quotas { org: Quota::default(), key }, tokens, holder: 1 }
+    Ask { org_id, key_id, quotas: Quotas { org: Quota::default(), key }, tokens, holder: 1, takes_ahead: true }
 }
 
 fn a_minute(requests: u64) -> Quota {
@@ -377,5 +377,20 @@ proptest! {
                 prop_assert!(running[0].len() as u64 + running[1].len() as u64 <= slots);
             }
         }
+    }
+}
+
+/// Where a process lives for a few requests, what it took ahead would be lost with it, time and again.
+#[test]
+fn a_process_that_forgets_takes_what_it_needs_and_nothing_ahead() {
+    let (mut lease, store, ask) = (Lease::of_the_moment(START), Memory::default(), ask(a_minute(100_000), 0));
+    let mut now = START;
+    for taken in 1..=500 {
+        let Step::Take(take) = lease.step(&ask, &mut Look::default(), now) else { panic!("nothing was left over") };
+        let Decision::Granted(grants) = store.take(&take.counters, now) else { panic!("there is plenty") };
+        assert_eq!(grants[0].granted, 1, "{taken}");
+        let reserved = lease.granted(&take, &grants, Source::Shared, Some(&ask), now).expect("it goes");
+        assert_eq!(reserved.renew_in_ms, None, "{taken}");
+        now = now.plus_ms(1);
     }
 }
