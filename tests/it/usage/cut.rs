@@ -1,9 +1,10 @@
 //! A stream ends with its key.
 
+use super::begun;
 use crate::upstream::{Setup, count_to, streamed};
 use embedded::groq::{API_KEY, FakeGroq, Outcome};
 use futures_util::future::{join, join3};
-use nest_tests::{Answer, EventReader, PATIENCE, PrivateDb, TestEdge, answer::request_id};
+use nest_tests::{Answer, EventReader, PATIENCE, PrivateDb, TestEdge};
 use shared::openai::error::ErrorBody;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,14 +18,7 @@ const TWO_LOOKS: Duration = Duration::from_millis(5_500);
 /// The error event that ends the stream of a key after `ending`, and what is recorded.
 async fn cut_after(ending: impl AsyncFnOnce(&Setup)) -> String {
     let setup = Setup::with(&[]).await;
-    let steps = setup.groq.step();
-    let response = setup.stream(&count_to(50)).await;
-    let id = request_id(response.headers());
-    let mut reader = EventReader::new(response);
-    steps.release(4);
-    for _ in 0..4 {
-        timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
-    }
+    let (_steps, id, mut reader) = begun(&setup).await;
     let ended = Instant::now();
     ending(&setup).await;
     let last = timeout(PATIENCE, reader.next()).await.unwrap().expect("a word before the end");

@@ -5,10 +5,24 @@ mod report;
 mod rollups;
 
 use crate::upstream::{MODEL, Setup, count_to, streamed};
-use embedded::groq::{API_KEY, FakeGroq, Outcome};
+use embedded::groq::{API_KEY, FakeGroq, Outcome, Steps};
 use futures_util::future::join_all;
 use nest_tests::{EventReader, Kind, PATIENCE, PrivateDb, TestEdge, answer::request_id};
+use shared::id::RequestId;
 use tokio::time::timeout;
+
+/// A stream that stands still after four events: what holds it there, its id, and its reader.
+async fn begun(setup: &Setup) -> (Steps, RequestId, EventReader) {
+    let steps = setup.groq.step();
+    let response = setup.stream(&count_to(50)).await;
+    let id = request_id(response.headers());
+    let mut reader = EventReader::new(response);
+    steps.release(4);
+    for _ in 0..4 {
+        timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
+    }
+    (steps, id, reader)
+}
 
 #[tokio::test]
 async fn a_row_says_who_asked_for_what_and_what_it_took() {
@@ -46,14 +60,7 @@ async fn rows_of_answers_that_have_just_gone_out_survive_the_end_of_the_instance
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_takes_the_upstream_s_work_with_it() {
     let setup = Setup::with(&[]).await;
-    let steps = setup.groq.step();
-    let response = setup.stream(&count_to(50)).await;
-    let id = request_id(response.headers());
-    let mut reader = EventReader::new(response);
-    steps.release(4);
-    for _ in 0..4 {
-        timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
-    }
+    let (_steps, id, reader) = begun(&setup).await;
     drop(reader);
     timeout(PATIENCE, setup.groq.until(|seen| seen[0].outcome == Outcome::Aborted)).await.unwrap();
     let row = setup.edge.usage(id).await;
