@@ -1,11 +1,13 @@
 //! `nest` as a program: run to its end, or watched while it runs.
 
 use crate::PATIENCE;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{fs, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -26,6 +28,12 @@ pub struct Ran {
 pub struct Running {
     pub child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// A command that runs, and whose lines are gathered meanwhile: one that nobody reads would wait for a reader.
+pub struct Logged {
+    child: Child,
+    log: JoinHandle<String>,
 }
 
 /// Settings that a developer's shell may hold and that would change what is tested.
@@ -106,6 +114,30 @@ impl Running {
             }
         }
         panic!("it ended before it said {words:?}: {seen:#?}")
+    }
+
+    /// Gathers every line from here on.
+    pub fn logged(self) -> Logged {
+        let Self { child, mut lines } = self;
+        let gather = async move {
+            let mut log = String::new();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log += &line;
+                log.push('\n');
+            }
+            log
+        };
+        Logged { child, log: tokio::spawn(gather) }
+    }
+}
+
+impl Logged {
+    /// Asks it to end, as whoever deploys it does, and gives all that it has printed.
+    pub async fn end(mut self) -> String {
+        let pid = Pid::from_raw(self.child.id().expect("it runs").cast_signed()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends soon").unwrap();
+        self.log.await.unwrap()
     }
 }
 
