@@ -1,11 +1,19 @@
-// The official client at its limits: it waits as it is told, and asks no more where it is told not to.
+// An official client at its limits: it waits as it is told, and asks no more where it is told not to.
+//
+// LIBRARY says which one. Those of Groq and Anthropic have paths of their own, so they are asked for ours by the method
+// that all of theirs go through, and which retries.
 
 import assert from "node:assert/strict";
+import Anthropic from "@anthropic-ai/sdk";
+import Groq from "groq-sdk";
 import OpenAI from "openai";
 
+const QUESTION = { model: "llama-3.3-70b-versatile", messages: [{ role: "user", content: "Count to 3" }] };
+
+const Library = { openai: OpenAI, groq: Groq, anthropic: Anthropic }[process.env.LIBRARY];
 const answers = [];
 
-const client = new OpenAI({
+const client = new Library({
   maxRetries: 2,
   fetch: async (url, options) => {
     const response = await fetch(url, options);
@@ -15,8 +23,8 @@ const client = new OpenAI({
 });
 
 function ask(more) {
-  const messages = [{ role: "user", content: "Count to 3" }];
-  return client.chat.completions.create({ model: "llama-3.3-70b-versatile", messages, ...more });
+  const body = { ...QUESTION, ...more };
+  return Library === OpenAI ? client.chat.completions.create(body) : client.post("/v1/chat/completions", { body });
 }
 
 // What came since the last time, and the milliseconds between.
@@ -29,14 +37,18 @@ function assertWaits(waits) {
   assert.ok(waits.every((it) => it >= 990 && it < 3_000), waits.join());
 }
 
+// Each library keeps what our answer said of the error at a place of its own.
+function code({ error }) {
+  return (error.error ?? error).code;
+}
+
 // One request at a time is all that the key may have, and this is it.
-const stream = await ask({ stream: true });
+const stream = await new OpenAI().chat.completions.create({ ...QUESTION, stream: true });
 await stream[Symbol.asyncIterator]().next();
-assert.deepEqual(statusesAndWaits()[0], [200]);
 
 await assert.rejects(ask(), (error) => {
-  assert.ok(error instanceof OpenAI.RateLimitError, error);
-  assert.equal(error.code, "rate_limit_exceeded");
+  assert.ok(error instanceof Library.RateLimitError, error);
+  assert.equal(code(error), "rate_limit_exceeded");
   assert.equal(error.headers.get("retry-after"), "1");
   return true;
 });
@@ -48,11 +60,12 @@ assertWaits(waits);
 setTimeout(() => stream.controller.abort(), 300);
 assert.ok((await ask()).choices[0].message.content);
 [statuses, waits] = statusesAndWaits();
+assert.ok(statuses.length > 1, "it was refused first");
 assert.equal(statuses.at(-1), 200);
 assert.ok(statuses.slice(0, -1).every((it) => it === 429), statuses.join());
 assertWaits(waits);
 
 // No waiting makes room for so many tokens.
-await assert.rejects(ask({ max_tokens: 60_000 }), (error) => error.code === "tokens_exceed_limit");
+await assert.rejects(ask({ max_tokens: 60_000 }), (error) => code(error) === "tokens_exceed_limit");
 assert.deepEqual(statusesAndWaits()[0], [429]);
 console.log("ok");

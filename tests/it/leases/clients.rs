@@ -15,22 +15,28 @@ async fn occupied() -> (Limited, nest_tests::IssuedKey) {
 }
 
 #[tokio::test]
-async fn the_python_client_waits_as_it_is_told_and_gives_up_where_waiting_helps_nobody() {
-    stands(|url, key| python::openai("limits.py", url, key)).await;
+async fn the_python_clients_wait_as_they_are_told_and_give_up_where_waiting_helps_nobody() {
+    for library in ["openai", "groq", "anthropic"] {
+        stands(python::script("limits.py"), library).await;
+    }
 }
 
 #[tokio::test]
-async fn the_javascript_client_waits_as_it_is_told_and_gives_up_where_waiting_helps_nobody() {
-    stands(|url, key| {
-        npm::script("limits.mjs").env("OPENAI_BASE_URL", &format!("{url}/v1")).env("OPENAI_API_KEY", key)
-    })
-    .await;
+async fn the_javascript_clients_wait_as_they_are_told_and_give_up_where_waiting_helps_nobody() {
+    for library in ["openai", "groq", "anthropic"] {
+        stands(npm::script("limits.mjs"), library).await;
+    }
 }
 
-async fn stands(client: impl Fn(&str, &str) -> Script) {
+/// `client` with `library`. OpenAI's takes the one place in each case.
+async fn stands(client: Script, library: &str) {
     let (limited, key) = occupied().await;
-    assert_eq!(client(&limited.edge.url, &key.text).run().await, "ok\n");
+    let (url, key) = (&limited.edge.url, &key.text);
+    let client = client.env("LIBRARY", library).env("OPENAI_BASE_URL", &format!("{url}/v1")).env("OPENAI_API_KEY", key);
+    let client = client.env("GROQ_BASE_URL", url).env("GROQ_API_KEY", key);
+    let client = client.env("ANTHROPIC_BASE_URL", url).env("ANTHROPIC_AUTH_TOKEN", key);
+    assert_eq!(client.run().await, "ok\n", "{library}");
     // One that fell silent, and one that came through: those that were refused went nowhere.
     let asked = limited.groq.requests();
-    assert_eq!(asked.iter().filter(|it| it.path.ends_with("/chat/completions")).count(), 2);
+    assert_eq!(asked.iter().filter(|it| it.path.ends_with("/chat/completions")).count(), 2, "{library}");
 }
