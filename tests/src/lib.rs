@@ -9,7 +9,7 @@
 //! credentials, [`mint`] who signs tokens with the edge's own key, [`gate`] a connection that a test can stop.
 //!
 //! What others wrote is a [`script`] in [`python`] or of [`npm`], run or in a [`talk`]: [`oidc_provider`] a real
-//! OpenID provider, [`authenticator`] what holds passkeys, [`verifiers`] who checks our tokens, [`one_time_codes`] who
+//! OpenID provider, [`authenticator`] what holds passkeys, [`verifiers`] who checks our tokens, [`forgers`] who forges them, [`one_time_codes`] who
 //! counts as we do. [`fake_github`] stands in for GitHub, and [`browser`] for who visits either; [`fake_upstash`] is
 //! Upstash's REST interface over a real [`redis`].
 #![allow(clippy::unwrap_used, reason = "a test's harness may unwrap as its tests do")]
@@ -24,6 +24,7 @@ pub mod edge;
 pub mod fake_github;
 pub mod fake_resend;
 pub mod fake_upstash;
+pub mod forgers;
 pub mod gate;
 pub mod host;
 mod installed;

@@ -4,7 +4,7 @@ use crate::TestEdge;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL};
 use ed25519_compact::{KeyPair, Seed};
 use edge_core::root::Root;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// How long a key signs.
@@ -32,6 +32,20 @@ impl Mint {
         let pair = KeyPair::from_seed(Seed::new(seed));
         let kid = BASE64URL.encode(&Sha256::digest(pair.pk.as_slice())[..12]);
         Self { pair, kid }
+    }
+
+    /// The key as it is published, a JWK.
+    pub fn public_jwk(&self) -> Value {
+        let x = BASE64URL.encode(self.pair.pk.as_slice());
+        json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": self.kid, "alg": "EdDSA", "use": "sig" })
+    }
+
+    /// The same with its private half, for whoever signs with code of their own.
+    pub fn secret_jwk(&self) -> Value {
+        let d = BASE64URL.encode(self.pair.sk.seed().as_slice());
+        let mut jwk = self.public_jwk();
+        jwk["d"] = json!(d);
+        jwk
     }
 
     /// The header that the edge writes, byte for byte.

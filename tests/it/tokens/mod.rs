@@ -3,6 +3,7 @@
 mod forged;
 mod forgeries;
 mod kinds;
+mod libraries;
 mod rotation;
 mod signatures;
 mod soak;
