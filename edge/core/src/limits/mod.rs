@@ -54,11 +54,22 @@ pub(crate) struct Ask {
     holder: u128,
     /// Whether to take for requests that are likely to come.
     takes_ahead: bool,
+    /// How long a store may take to answer: what was asked for before will not come any more.
+    answered_in_ms: i64,
 }
 
 impl Ask {
     pub(crate) fn new(app: &App, org_id: OrgId, key_id: KeyId, quotas: Quotas, tokens: u64) -> Self {
-        Self { org_id, key_id, quotas, tokens, holder: app.leases.holder(app), takes_ahead: app.host.remembers() }
+        let answered_in_ms = app.config.upstash.as_ref().map_or(0, |it| it.timeout_ms);
+        Self {
+            org_id,
+            key_id,
+            quotas,
+            tokens,
+            holder: app.leases.holder(app),
+            takes_ahead: app.host.remembers(),
+            answered_in_ms: i64::try_from(answered_in_ms).unwrap_or(i64::MAX),
+        }
     }
 
     /// A limit's name in the store.
@@ -94,7 +105,7 @@ pub(crate) async fn take(app: &App, ask: Ask) -> Result<Permit, Error> {
 
 /// The headers of an answer to a caller with these limits, as they stand here and now.
 pub(crate) fn headers(app: &App, org_id: OrgId, key_id: KeyId, quotas: Quotas) -> Headers {
-    let ask = Ask { org_id, key_id, quotas, tokens: 0, holder: 0, takes_ahead: false };
+    let ask = Ask { org_id, key_id, quotas, tokens: 0, holder: 0, takes_ahead: false, answered_in_ms: 0 };
     Headers(headers::of_call(&app.leases.standings(&ask, app.host.now())))
 }
 

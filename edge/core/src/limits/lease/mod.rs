@@ -12,6 +12,7 @@ mod slots;
 mod taking;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub(crate) use permit::{Permit, Slot};
 
@@ -114,6 +115,7 @@ fn refusal_of(refusal: &rules::Refusal) -> super::exceeded::Refused {
 
 /// Asks for `take`, and gives what comes to the lease. What the request that asks was given, if it can go.
 async fn carry(app: &App, ask: &Ask, take: Take, goes: bool) -> Result<Option<Reserved>, rules::Refusal> {
+    let _heard = Heard { app, ask, take: take.turn };
     let (source, decision) = decide(app, &take.counters, take.source).await;
     let now = app.host.now();
     app.leases.with(ask, now, |lease| match decision {
@@ -122,6 +124,19 @@ async fn carry(app: &App, ask: &Ask, take: Take, goes: bool) -> Result<Option<Re
             lease.refused(&take, at, retry_ms, &standings, source, now).map_or(Ok(None), Err)
         }
     })
+}
+
+/// That somebody waits for a take's answer. Others rely on it, and need not when its request has gone away.
+struct Heard<'a> {
+    app: &'a App,
+    ask: &'a Ask,
+    take: u64,
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.app.leases.with(self.ask, self.app.host.now(), |lease| lease.end_turn(self.take));
+    }
 }
 
 /// The shared store's decision, or, while it is away, that of this process at a share of the limits.

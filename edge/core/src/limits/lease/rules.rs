@@ -7,6 +7,7 @@ use super::{
     rate::Rate,
     slots::{Running, Slots},
     taking::Take,
+    waiting::Waiting,
 };
 use crate::limits::{
     Ask,
@@ -60,7 +61,7 @@ pub(super) struct Lease {
     pub(super) mean_tokens: u64,
     pub(super) turn: Option<Turn>,
     pub(super) turns: u64,
-    pub(super) waiting: Need,
+    pub(super) waiting: Waiting,
     pub(super) refusal: Option<Refusal>,
     pub(super) used_at: Timestamp,
     /// Until when somebody renews behind requests, and somebody watches for idleness.
@@ -88,7 +89,8 @@ pub(super) struct Need {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Look {
     since: Option<Timestamp>,
-    turn: u64,
+    /// In which batch of those who wait it was counted; 0 in none.
+    pub(super) batch: u64,
 }
 
 /// What a request has to do next.
@@ -132,28 +134,6 @@ pub(super) enum Idle {
     Nothing,
 }
 
-impl Need {
-    pub(super) fn of(ask: &Ask) -> Self {
-        Self { requests: 1, tokens: ask.tokens, slots: 1 }
-    }
-
-    pub(super) const fn get(self, unit: Unit) -> u64 {
-        match unit {
-            Unit::Requests => self.requests,
-            Unit::Tokens => self.tokens,
-            Unit::Slots => self.slots,
-        }
-    }
-
-    pub(super) const fn and(self, other: Self) -> Self {
-        Self {
-            requests: self.requests + other.requests,
-            tokens: self.tokens.saturating_add(other.tokens),
-            slots: self.slots + other.slots,
-        }
-    }
-}
-
 impl Lease {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
@@ -165,7 +145,7 @@ impl Lease {
             mean_tokens: 0,
             turn: None,
             turns: 0,
-            waiting: Need::default(),
+            waiting: Waiting::new(),
             refusal: None,
             used_at: now,
             renewing_until: Timestamp(0),
@@ -186,22 +166,28 @@ impl Lease {
     /// What the request behind `ask` has to do next.
     pub(super) fn step(&mut self, ask: &Ask, look: &mut Look, now: Timestamp) -> Step {
         if ask.quotas.set().all(|(limit, value)| self.lacks(limit, value, ask, now) == 0) {
+            self.waiting.leave(look, ask);
             return Step::Go(self.spend(ask, now));
         }
         if let Some(refusal) = self.refusal(ask, now) {
+            self.waiting.leave(look, ask);
             return Step::Refused(refusal);
+        }
+        // A slow store is not asked twice for one request: it would count both.
+        if self.waiting.is_asked_for(look, now) {
+            return Step::Wait;
         }
         let since = *look.since.get_or_insert(now);
         let patient = (0..PATIENCE_MS).contains(&now.since_ms(since));
         match self.turn {
             Some(turn) if patient && (0..TURN_MS).contains(&now.since_ms(turn.since)) => {
-                if look.turn != turn.number {
-                    look.turn = turn.number;
-                    self.waiting = self.waiting.and(Need::of(ask));
-                }
+                self.waiting.join(look, ask);
                 Step::Wait
             }
-            _ => Step::Take(self.begin(ask, Need::of(ask), now)),
+            _ => {
+                self.waiting.leave(look, ask);
+                Step::Take(self.begin(ask, Need::of(ask), now))
+            }
         }
     }
 

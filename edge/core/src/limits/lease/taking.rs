@@ -14,27 +14,29 @@ use shared::time::Timestamp;
 /// What to ask a store.
 #[derive(Clone, Debug)]
 pub(super) struct Take {
-    turn: u64,
+    pub(super) turn: u64,
     pub(super) counters: Vec<Counter>,
-    limits: Vec<Limit>,
+    pub(super) limits: Vec<Limit>,
     /// Which store the refunds among the settlements are for.
     pub(super) source: Source,
     sent_at: Timestamp,
 }
 
 impl Lease {
-    /// Begins to take: for `need` now, and for more as far as there are such requests.
+    /// Begins to take: for `need` now, and for more as far as there are such requests, less what is on its way.
     pub(super) fn begin(&mut self, ask: &Ask, need: Need, now: Timestamp) -> Take {
         self.demand.adapt(now);
-        let now_and_soon = need.and(std::mem::take(&mut self.waiting));
+        let all = need.and(self.waiting.need()).and(self.waiting.asked_for(now));
         let ahead = self.demand.ahead();
         let spare = if self.demand.is_busy() { self.headroom() } else { 0 };
         let target = Need {
-            requests: now_and_soon.requests.max(ahead),
-            tokens: now_and_soon.tokens.max(ahead.saturating_mul(self.mean_tokens)),
-            slots: now_and_soon.slots.max(spare),
+            requests: all.requests.max(ahead),
+            tokens: all.tokens.max(ahead.saturating_mul(self.mean_tokens)),
+            slots: all.slots.max(spare),
         };
-        self.counters(ask, need, target, now)
+        let take = self.counters(ask, need, target, now);
+        self.waiting.sent(&take, need, ask.answered_in_ms, now);
+        take
     }
 
     /// The take that brings the lease from what it holds to `target`, and has to bring it to `need`.
@@ -51,7 +53,8 @@ impl Lease {
                     let rate = &mut self.rates[limit.index()];
                     rate.trim(target.get(unit), now);
                     let cost = need.get(unit).saturating_sub(rate.units(now));
-                    let want = target.get(unit).saturating_sub(rate.units(now)).max(cost);
+                    let held = rate.units(now).saturating_add(self.waiting.wanted(limit, now));
+                    let want = target.get(unit).saturating_sub(held).max(cost);
                     let kind =
                         if limit.name.is_daily() { Kind::Fixed { window_ms } } else { Kind::Sliding { window_ms } };
                     Counter { key, kind, limit: value, cost, want, settle: rate.next_settlement() }
@@ -114,7 +117,7 @@ impl Lease {
         ask: Option<&Ask>,
         now: Timestamp,
     ) -> Option<Reserved> {
-        self.end_turn(take);
+        self.end_turn(take.turn);
         self.counted_by(source);
         self.refusal = None;
         for (limit, grant) in take.limits.iter().zip(grants) {
@@ -144,7 +147,7 @@ impl Lease {
         source: Source,
         now: Timestamp,
     ) -> Option<Refusal> {
-        self.end_turn(take);
+        self.end_turn(take.turn);
         self.counted_by(source);
         for (limit, standing) in take.limits.iter().zip(standings) {
             match limit.name {
@@ -161,8 +164,10 @@ impl Lease {
         Some(refusal)
     }
 
-    pub(super) fn end_turn(&mut self, take: &Take) {
-        self.turn.take_if(|turn| turn.number == take.turn);
+    /// Nothing more comes of the take of this number.
+    pub(super) fn end_turn(&mut self, number: u64) {
+        self.turn.take_if(|turn| turn.number == number);
+        self.waiting.answered(number);
     }
 
     /// What one store has counted is nothing to the other: what is left of it goes, and no refund is due.
