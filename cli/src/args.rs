@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Models(crate::models::ModelsCommand),
     /// Show what was used.
     Usage(Usage),
+    /// Prove that the books balance, grant credit, and publish prices.
+    #[command(subcommand)]
+    Billing(crate::billing::Billing),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(Config),
@@ -235,7 +238,10 @@ pub(crate) enum Nodes {
 }
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Usage {
+    #[command(subcommand)]
+    pub(crate) verb: Option<UsageVerb>,
     /// Show the latest N calls, one a line, instead of totals.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(i64).range(1..=10_000))]
     pub(crate) calls: Option<i64>,
@@ -245,6 +251,18 @@ pub(crate) struct Usage {
     /// Print the totals as CSV, for a spreadsheet.
     #[arg(long, conflicts_with_all = ["calls", "json"])]
     pub(crate) csv: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UsageVerb {
+    /// Check a receipt against the keys that the service publishes, and show what it says. Asks nobody but for the keys.
+    Verify {
+        /// A file with a receipt, an answer of /generations, or a stream's last comment; `-` for standard input.
+        receipt: String,
+        /// A copy of /.well-known/receipt-keys.json, or its address.
+        #[arg(long, value_name = "FILE|URL")]
+        keys: String,
+    },
 }
 
 #[derive(Subcommand)]

@@ -3,6 +3,7 @@
 mod admin;
 mod args;
 mod audit;
+mod billing;
 mod config;
 mod database;
 mod dev;
@@ -52,6 +53,7 @@ fn run(command: Command, state_dir: &Path, settings: &Settings, report: Report) 
         Command::Keys(verb) => on_runtime(keys::run(verb, settings, report)),
         Command::Nodes(verb) => on_runtime(nodes::run(verb, settings, report)),
         Command::Models(verb) => on_runtime(models::run(verb, settings, state_dir, report)),
+        Command::Billing(verb) => on_runtime(billing::run(verb, settings, report)),
         Command::Usage(usage) => on_runtime(usage::run(usage, settings, report)),
         Command::Config(verb) => config::run(&verb, settings, report),
         Command::Openapi => {

@@ -21,6 +21,7 @@ impl Settings {
                 made.extend(status.database_url.map(|url| ("DATABASE_URL".to_owned(), url)));
             }
             made.insert("NODE_MODELS_DIR".to_owned(), state_dir.join("models").display().to_string());
+            made.insert("USAGE_JOURNAL".to_owned(), state_dir.join("usage.journal").display().to_string());
             made.insert("NODE_KEY_FILE".to_owned(), state_dir.join("node.key").display().to_string());
             sources.push(("nest dev", made));
         }

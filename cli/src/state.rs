@@ -72,7 +72,7 @@ impl StateDir {
     /// Forgets database, secrets and status; models stay, since they are the same again.
     pub(crate) fn wipe(&self) -> anyhow::Result<()> {
         embedded::postgres::wipe(&self.join("pgdata"))?;
-        for name in ["secrets.env", "status.json", "node.key"] {
+        for name in ["secrets.env", "status.json", "node.key", "usage.journal"] {
             remove(&self.join(name))?;
         }
         Ok(())

@@ -1,7 +1,9 @@
 //! `nest usage`.
 
+mod verify;
+
 use crate::{
-    args::Usage,
+    args::{Usage, UsageVerb},
     database,
     report::{Report, table, time},
     settings::Settings,
@@ -10,8 +12,12 @@ use edge_core::{
     Host as _,
     usage::{self, Call, Csv, Day, Total},
 };
+use shared::money::Nanos;
 
 pub(crate) async fn run(args: Usage, settings: &Settings, report: Report) -> anyhow::Result<()> {
+    if let Some(UsageVerb::Verify { receipt, keys }) = args.verb {
+        return verify::run(&receipt, &keys, report).await;
+    }
     let database = database::open(settings).await?;
     if let Some(calls) = args.calls {
         return report.show(&usage::recent(&database.store, calls).await?, |calls| {
@@ -25,6 +31,7 @@ pub(crate) async fn run(args: Usage, settings: &Settings, report: Report) -> any
                 "OUTCOME",
                 "IN",
                 "OUT",
+                "COST",
                 "FIRST BYTE",
                 "LATENCY",
             ];
@@ -37,7 +44,7 @@ pub(crate) async fn run(args: Usage, settings: &Settings, report: Report) -> any
         return report.show(&totals, |totals| csv(totals));
     }
     report.show(&totals, |totals| {
-        let header = ["KEY", "MODEL", "CALLS", "COMPLETED", "TOKENS IN", "TOKENS OUT", "MEAN LATENCY"];
+        let header = ["KEY", "MODEL", "CALLS", "COMPLETED", "TOKENS IN", "TOKENS OUT", "COST", "MEAN LATENCY"];
         format!("Since {since} (UTC)\n\n{}", table(&header, totals.iter().map(total)))
     })
 }
@@ -51,6 +58,7 @@ fn csv(totals: &[Total]) -> String {
         "completed",
         "prompt_tokens",
         "completion_tokens",
+        "cost_usd",
         "mean_latency_ms",
     ]);
     for total in totals {
@@ -62,6 +70,7 @@ fn csv(totals: &[Total]) -> String {
             total.completed.to_string(),
             total.prompt_tokens.to_string(),
             total.completion_tokens.to_string(),
+            Nanos(total.cost_nanos).to_string(),
             total.mean_latency_ms.to_string(),
         ]);
     }
@@ -79,6 +88,7 @@ fn call(call: &Call) -> Vec<String> {
         call.outcome.clone(),
         call.prompt_tokens.to_string(),
         call.completion_tokens.to_string(),
+        format!("${}", Nanos(call.cost_nanos)),
         call.first_byte_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
         format!("{} ms", call.latency_ms),
     ]
@@ -92,6 +102,7 @@ fn total(total: &Total) -> Vec<String> {
         total.completed.to_string(),
         total.prompt_tokens.to_string(),
         total.completion_tokens.to_string(),
+        format!("${}", Nanos(total.cost_nanos)),
         format!("{} ms", total.mean_latency_ms),
     ]
 }

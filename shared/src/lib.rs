@@ -8,6 +8,7 @@ pub mod money;
 pub mod node;
 pub mod openai;
 pub mod permission;
+pub mod price;
 mod schema;
 pub mod setting;
 pub mod time;

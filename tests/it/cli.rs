@@ -84,8 +84,11 @@ async fn usage_is_summed_up_for_people_and_for_spreadsheets() {
     assert!(table.ok().starts_with("Since ") && table.ok().contains("MEAN LATENCY"), "{table:?}");
     let csv = nest(&edge.db, "usage --csv").await;
     let lines: Vec<&str> = csv.ok().lines().collect();
-    assert_eq!(lines[0], "key_id,key_name,model,calls,completed,prompt_tokens,completion_tokens,mean_latency_ms");
-    assert!(lines[1].starts_with(&format!("{},test,,3,0,0,0,", key.id)) && lines.len() == 2, "{csv:?}");
+    assert_eq!(
+        lines[0],
+        "key_id,key_name,model,calls,completed,prompt_tokens,completion_tokens,cost_usd,mean_latency_ms"
+    );
+    assert!(lines[1].starts_with(&format!("{},test,,3,0,0,0,0,", key.id)) && lines.len() == 2, "{csv:?}");
     for line in ["usage --csv --calls", "usage --csv --json", "usage --days 0"] {
         assert_eq!(nest(&edge.db, line).await.code, 2, "{line}");
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use edge_core::sql::Value;
 use embedded::groq::{API_KEY, FakeGroq, Fault, Outcome};
 use futures_util::{FutureExt as _, future::join_all, stream};
-use nest_contract::{ANSWER, CUT_MS, Clock, FAILURE, IDLE_MS, NOTE, Query, URL, Wire};
+use nest_contract::{ANSWER, CUT_MS, Clock, DRAIN_MS, FAILURE, IDLE_MS, NOTE, Query, THROUGH_CORE, URL, Wire};
 use nest_tests::{
     Answer, Double, EventReader, Kind, PATIENCE, TestDb, TestEdge, double::nowhere, lasting, program::Nest,
 };
@@ -25,9 +25,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 async fn fake() -> FakeGroq {
     FakeGroq::start(([127, 0, 0, 1], 0).into()).await.unwrap()
@@ -190,6 +193,48 @@ async fn a_client_that_leaves_a_stream_aborts_the_upstream() {
     timeout(PATIENCE, groq.until(|seen| seen[0].outcome == Outcome::Aborted)).await.unwrap();
     let said = noted(&edge.db, "relay").await;
     assert!(said.starts_with("ClientLeft 2 "), "{said}");
+}
+
+/// Checklist 84: an upstream is read on behind a client that left, to its end or for so long as was asked.
+#[tokio::test]
+async fn a_stream_is_drained_behind_its_client() {
+    let (edge, groq) = (TestEdge::start(&[]).await, fake().await);
+    for (through_core, drain_ms, released, outcome, events) in [
+        (false, 20_000, 8, Outcome::Finished, "ClientLeft 8 "),
+        (true, 20_000, 8, Outcome::Finished, "ClientLeft 8 "),
+        (false, 700, 1, Outcome::Aborted, "ClientLeft 3 "),
+        (true, 700, 1, Outcome::Aborted, "ClientLeft 3 "),
+    ] {
+        groq.forget_requests();
+        let steps = groq.step();
+        let request = relay(&edge, &groq, 60_000).header(DRAIN_MS, drain_ms);
+        let request = if through_core { request.header(THROUGH_CORE, "yes") } else { request };
+        let mut reader = EventReader::new(request.send().await.unwrap());
+        steps.release(2);
+        for _ in 0..2 {
+            timeout(PATIENCE, reader.next()).await.unwrap().unwrap();
+        }
+        drop(reader);
+        // One after the other: a host may notice by the next event alone that nobody reads any more.
+        for _ in 0..released {
+            steps.release(1);
+            sleep(Duration::from_millis(50)).await;
+        }
+        let said = noted(&edge.db, "relay").await;
+        assert!(said.starts_with(events), "{through_core} {drain_ms}: {said}");
+        let seen = timeout(PATIENCE, groq.until(|seen| seen[0].outcome != Outcome::Open)).await.unwrap();
+        assert_eq!(seen[0].outcome, outcome, "{through_core} {drain_ms}");
+    }
+}
+
+/// What the core changes goes out changed, with the last word behind it.
+#[tokio::test]
+async fn a_stream_can_pass_through_the_core() {
+    let (edge, groq) = (TestEdge::start(&[]).await, fake().await);
+    let answer = relay(&edge, &groq, 60_000).header(THROUGH_CORE, "yes").send().await.unwrap();
+    let answer = Answer::read(answer).await;
+    assert!(answer.body.ends_with(b"DATA: [DONE]\n\n<EOF>"), "{answer:?}");
+    assert!(noted(&edge.db, "relay").await.starts_with("Eof 8 "));
 }
 
 #[tokio::test]

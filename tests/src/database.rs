@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::{OnceCell, mpsc};
@@ -26,6 +26,8 @@ use tokio_postgres::{AsyncMessage, Client, NoTls};
 #[derive(Clone, Debug)]
 pub struct TestDb {
     url: String,
+    /// Whether the test has forged the books, to see that this is found.
+    forged: Arc<AtomicBool>,
 }
 
 impl TestDb {
@@ -41,7 +43,16 @@ impl TestDb {
 
     /// The database behind `url`, which the caller has made.
     pub(crate) fn at(url: String) -> Self {
-        Self { url }
+        Self { url, forged: Arc::default() }
+    }
+
+    /// Lets the books be wrong when the test ends: it has made them so.
+    pub fn forge(&self) {
+        self.forged.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_forged(&self) -> bool {
+        self.forged.load(Ordering::Relaxed)
     }
 
     pub fn url(&self) -> &str {
@@ -68,7 +79,7 @@ impl TestDb {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let cluster = cluster().await;
         cluster.admin.batch_execute(&format!("create database {name} {how}")).await.unwrap();
-        Self { url: cluster.postgres.url(&name) }
+        Self::at(cluster.postgres.url(&name))
     }
 }
 
@@ -105,6 +116,7 @@ const WATCH: &str = "
     create trigger tell after insert on contract_notes for each statement execute function tell();
     create trigger tell after insert or update on mail_outbox for each statement execute function tell();
     create trigger tell after insert on usage for each statement execute function tell();
+    create trigger tell after insert or update on credit_leases for each statement execute function tell();
     create trigger tell after update on audit_log for each statement execute function tell();
     create trigger tell after insert or update on gpu_nodes for each statement execute function tell();";
 

@@ -3,6 +3,7 @@
 use crate::{
     Answer, TestDb,
     host::{Kind, Running, Settings},
+    money::Books,
     usage::{self, UsageRow},
 };
 use edge_core::{
@@ -48,6 +49,8 @@ pub struct TestEdge {
     /// Its clock, and natively its statements.
     watch: Arc<Watch>,
     settings: Vec<(String, String)>,
+    /// Looked at when this value goes.
+    _books: Books,
 }
 
 /// An edge that listens to nobody and does what is due by the clock, on another one's database and by its clock.
@@ -111,7 +114,7 @@ impl TestEdge {
         let (running, url) = Running::start(db, settings, watch.clone()).await;
         let native = Arc::new(Native::new(&self::config(db, &[])).unwrap());
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { url, db: db.clone(), client: client(), config, native, running, watch, settings }
+        Self { url, db: db.clone(), client: client(), config, native, running, watch, settings, _books: Books::of(db) }
     }
 
     /// Lets running answers end, and writes what is still to be written.

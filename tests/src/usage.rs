@@ -17,6 +17,9 @@ pub struct UsageRow {
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
     pub tokens_source: String,
+    pub cost_nanos: i64,
+    pub upstream_cost_nanos: i64,
+    pub price_version: Option<i64>,
     pub first_byte_ms: Option<u64>,
     pub latency_ms: u64,
 }

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { Meter, pass } from "../../edge/cloudflare/src/relay.js";
 
 const TAIL_BYTES = 64;
+const DRAIN_BYTES = 1_000;
 const bytes = (text) => new TextEncoder().encode(text);
 const text = (bytes) => new TextDecoder().decode(bytes);
 
@@ -61,9 +62,9 @@ test("the tail is the end of all that passed", () => {
 });
 
 /** A stream of `chunks` from an upstream that then says nothing, until it ends or its call is aborted. */
-function relayed(chunks) {
+function relayed(chunks, drainMs = 0) {
   const [call, client, cut] = [new AbortController(), new AbortController(), new AbortController()];
-  const ends = [];
+  const [ends, counts] = [[], []];
   let upstream;
   const body = new ReadableStream({
     type: "bytes",
@@ -73,12 +74,14 @@ function relayed(chunks) {
       call.signal.addEventListener("abort", () => controller.error(new Error("aborted")));
     },
   });
-  const ended = (cause) => {
+  const ended = (cause, _, events) => {
     ends.push(cause);
+    counts.push(events);
     return bytes(`<${cause}>`);
   };
-  const readable = pass({ body }, call, client.signal, cut.signal, 60_000, TAIL_BYTES, ended);
-  return { call, client, cut, ends, reader: readable.getReader(), close: () => upstream.close() };
+  const readable = pass({ body }, call, client.signal, cut.signal, 60_000, drainMs, DRAIN_BYTES, TAIL_BYTES, ended);
+  const more = (chunk) => upstream.enqueue(bytes(chunk));
+  return { call, client, cut, ends, counts, reader: readable.getReader(), more, close: () => upstream.close() };
 }
 
 test("a stream that is cut ends its call and says a last word", async () => {
@@ -104,4 +107,46 @@ test("a stream that has ended cannot be cut, nor one that is cut be ended by its
   client.abort();
   assert.equal(text((await reader.read()).value), "<4>");
   assert.deepEqual(ends, [4]);
+});
+
+/** Waits until `ends` has an end. */
+async function ended(ends) {
+  while (ends.length === 0) {
+    await new Promise((next) => setTimeout(next, 5));
+  }
+}
+
+test("behind a client that left, the upstream is heard to its end, and reported once", async () => {
+  const { call, client, counts, ends, more, close, reader } = relayed(["data: 1\n\n"], 60_000);
+  assert.equal(text((await reader.read()).value), "data: 1\n\n");
+  client.abort();
+  assert.ok(!call.signal.aborted, "the call goes on");
+  more("data: 2\n\n");
+  more("data: 3\n\n");
+  close();
+  await ended(ends);
+  await new Promise((next) => setTimeout(next, 20));
+  assert.deepEqual([ends, counts], [[3], [3]]);
+});
+
+test("an upstream that goes on for too long, or says too much, is left", async () => {
+  const slow = relayed(["data: 1\n\n"], 30);
+  slow.client.abort();
+  await ended(slow.ends);
+  assert.ok(slow.call.signal.aborted);
+  assert.deepEqual([slow.ends, slow.counts], [[3], [1]]);
+
+  const long = relayed(["data: 1\n\n"], 60_000);
+  long.client.abort();
+  long.more("x".repeat(2 * DRAIN_BYTES));
+  await ended(long.ends);
+  assert.ok(long.call.signal.aborted);
+});
+
+test("without a drain, the call ends with its client", async () => {
+  const { call, client, ends } = relayed(["data: 1\n\n"]);
+  client.abort();
+  assert.ok(call.signal.aborted);
+  await ended(ends);
+  assert.deepEqual(ends, [3]);
 });

@@ -43,6 +43,7 @@ const SUITES: &[(&str, &[Host])] = &[
     ("upstream", EVERYWHERE),
     ("hostile_upstream", EVERYWHERE),
     ("usage", EVERYWHERE),
+    ("settlement", EVERYWHERE),
     ("audit", EVERYWHERE),
     ("mail", EVERYWHERE),
     ("sessions", EVERYWHERE),
@@ -70,7 +71,10 @@ const SUITES: &[(&str, &[Host])] = &[
     ("counters", NATIVE),
     ("crash", NATIVE),
     ("dev", NATIVE),
+    ("journal", NATIVE),
     ("leases", NATIVE),
+    // Kills processes, stops databases, and moves the clock under calls that run.
+    ("money", NATIVE),
     ("foreign", NATIVE),
     ("schema", NATIVE),
     ("smtp", NATIVE),

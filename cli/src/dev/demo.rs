@@ -1,17 +1,25 @@
-//! The demo account: a person, their organisation, and an API key that works at once.
+//! The demo account: a person, their organisation with some credit, and an API key that works at once.
 
 use super::secrets::Secrets;
 use crate::state::{Demo, StateDir};
 use edge_core::{
     Host, Store, auth,
+    auth::Operator,
+    billing::{self, Grant},
     keys::{self, NewKey},
     orgs::Owner,
 };
 use secrecy::ExposeSecret as _;
+use shared::{id::OrgId, money::Nanos};
 
 const EMAIL: &str = "demo@localhost";
 const ORG: &str = "Demo";
 const KEY: &str = "DEMO_API_KEY";
+
+/// What the stand-ins' models cost.
+const PRICES: &str = include_str!("prices.toml");
+/// What the demo organisation begins with: $5.
+const CREDIT: Nanos = Nanos(5_000_000_000);
 
 /// Finds or makes the demo account. A key that the database no longer knows is replaced.
 pub(super) async fn ensure(
@@ -46,4 +54,32 @@ pub(super) async fn ensure(
         }
     };
     Ok(Demo { email: EMAIL.to_owned(), password, api_key, org: owner.org_id.to_string() })
+}
+
+/// Publishes prices where there are none, and grants the demo organisation its first credit, once.
+pub(super) async fn charge(host: &dyn Host, store: &Store, demo: &Demo) -> anyhow::Result<()> {
+    let operator = Operator::at_nest(host.now());
+    if billing::prices(store).await?.published.is_none() {
+        billing::publish_prices(store, &operator, &crate::billing::parse(PRICES)?).await?;
+    }
+    let org: OrgId = demo.org.parse()?;
+    let first = Grant { usd: CREDIT, note: "To begin with".to_owned() };
+    billing::grant(store, &operator, org, &first, org.uuid()).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embedded::groq::MODELS;
+
+    #[test]
+    fn every_model_of_the_demo_has_a_price() {
+        let listed = crate::billing::parse(PRICES).unwrap().data;
+        let ours = gpu_node::models::CATALOGUE.iter().map(|it| it.id);
+        for model in MODELS.into_iter().chain(ours) {
+            let found = listed.iter().find(|it| it.model == model);
+            assert!(found.is_some_and(|it| !it.price.is_free()), "{model}");
+        }
+    }
 }

@@ -69,6 +69,10 @@ impl<'a> Stack<'a> {
         let host = Arc::new(Native::new(&config)?);
         let store = Store::new(host.clone());
         let demo = demo::ensure(self.state, &mut secrets, &*host, &store).await?;
+        // With an upstream of one's own, nobody knows what its models cost.
+        if self.status.fake_groq.is_some() {
+            demo::charge(&*host, &store, &demo).await?;
+        }
         self.status.demo = Some(demo);
         self.until_ready("edge", &format!("{}/readyz", self.status.edge)).await?;
         self.state.write_status(&self.status)?;

@@ -20,23 +20,50 @@ const PIECE_BYTES = 64 * 1024;
  * A stream with the bytes of `response`, unchanged and as the client takes them. `ended` is called once, when it is
  * over, with the cause, the last `tailBytes` bytes and the count of events; what it returns is sent after them, unless
  * the client left. Aborting `controller` ends the call to the upstream; `client` is the signal that the client left, and
- * `cut` that the edge ends the stream.
+ * `cut` that the edge ends the stream. Behind a client that left the upstream is read on for `drainMs` and `drainBytes`.
  */
-export function pass(response, controller, client, cut, idleMs, tailBytes, ended) {
+export function pass(response, controller, client, cut, idleMs, drainMs, drainBytes, tailBytes, ended) {
   const [shown, kept] = response.body.tee();
   const { readable, writable } = new IdentityTransformStream();
   const listener = new Listener(kept, tailBytes);
+  // Whether the client is still there when the stream is closed makes no difference any more.
+  const ignore = () => {};
   let cause;
+  let drained = false;
 
   function abort(why) {
     cause ??= why;
+    if (cause !== CLIENT_LEFT || drainMs === 0) {
+      controller.abort();
+    } else {
+      drain().catch(ignore);
+    }
+  }
+
+  /** Reads on behind the client, whose own end of the pipe is let go when the rest is known. */
+  async function drain() {
+    if (drained) {
+      return;
+    }
+    drained = true;
+    clearInterval(timer);
+    const limit = setTimeout(() => controller.abort(), drainMs);
+    await listener.toTheEnd(drainBytes);
+    clearTimeout(limit);
     controller.abort();
+    ended(CLIENT_LEFT, listener.meter.tail(), listener.meter.events);
   }
 
   async function finish(failed) {
     clearInterval(timer);
     const writer = writable.getWriter();
-    cause ??= failed ? await whoFailed(writer) : EOF;
+    const why = failed ? await whoFailed(writer) : EOF;
+    // The client may have left meanwhile.
+    cause ??= why;
+    if (cause === CLIENT_LEFT && drainMs > 0) {
+      await drain();
+      return writer.abort();
+    }
     if (cause !== EOF) {
       controller.abort();
     }
@@ -59,8 +86,6 @@ export function pass(response, controller, client, cut, idleMs, tailBytes, ended
   }, idleMs / 2);
   client.addEventListener("abort", () => abort(CLIENT_LEFT));
   cut.addEventListener("abort", () => abort(CUT));
-  // Whether the client is still there when the stream is closed makes no difference any more.
-  const ignore = () => {};
   shown
     .pipeTo(writable, { preventClose: true, preventAbort: true })
     .then(() => finish(false), () => finish(true))
@@ -100,11 +125,11 @@ class Listener {
     return this.#silentLooks >= 2;
   }
 
-  /** Reads the rest; a stream that broke or was aborted ends where it did. */
-  async toTheEnd() {
+  /** Reads the rest, `most` bytes of it; a stream that broke or was aborted ends where it did. */
+  async toTheEnd(most = Infinity) {
     await this.#reading;
-    while (!this.#over) {
-      await this.#read();
+    for (let left = most; !this.#over && left > 0; ) {
+      left -= await this.#read();
     }
   }
 

@@ -1,9 +1,12 @@
-//! Event streams that the runtime passes on by itself: the core gets a handle, and is told how the stream ended.
+//! Event streams that the runtime passes on by itself: the core gets a handle, and is told how the stream ended. A stream
+//! that the core changes on its way crosses chunk by chunk instead.
 
 use crate::{border, fetch};
 use axum::body::Body;
 use bytes::Bytes;
-use edge_core::host::{EndCause, FetchError, RelayOptions, Relayed, StreamEnd, TAIL_BYTES, is_event_stream};
+use edge_core::host::{
+    DRAIN_BYTES, EndCause, FetchError, RelayOptions, Relayed, StreamEnd, StreamReader, TAIL_BYTES, is_event_stream,
+};
 use futures_channel::oneshot;
 use futures_util::{FutureExt as _, future};
 use http::{Request, Response};
@@ -23,6 +26,8 @@ extern "C" {
         client: &AbortSignal,
         cut: &AbortSignal,
         idle_ms: f64,
+        drain_ms: f64,
+        drain_bytes: usize,
         tail_bytes: usize,
         ended: &JsValue,
     ) -> ReadableStream;
@@ -72,7 +77,7 @@ pub(crate) async fn relay(
     }
     let knife = AbortController::new().map_err(|thrown| FetchError::Broken(border::cause(&thrown)))?;
     let (sender, receiver) = oneshot::channel();
-    let RelayOptions { idle_ms, close } = options;
+    let RelayOptions { idle_ms, drain_ms, reader, close } = options;
     let ended = Closure::once_into_js(move |cause: u8, tail: Vec<u8>, events: f64| -> Uint8Array {
         let end = StreamEnd::new(cause_of(cause), tail.into(), events as u64);
         let closing = if end.cause == EndCause::ClientLeft { Bytes::new() } else { close(&end) };
@@ -81,10 +86,17 @@ pub(crate) async fn relay(
         Uint8Array::from(&closing[..])
     });
     let call = answer.call.release();
-    let (idle_ms, ended) = (idle_ms as f64, ended.unchecked_ref());
-    let stream = pass(&answer.raw, &call, &client, &knife.signal(), idle_ms, TAIL_BYTES, ended);
-    let mut response: Response<Body> = answer.head.map(|()| Body::empty());
-    response.extensions_mut().insert(Handle::new(stream));
+    let (idle_ms, drain_ms, ended) = (idle_ms as f64, drain_ms as f64, ended.unchecked_ref());
+    let knife_signal = knife.signal();
+    let stream = pass(&answer.raw, &call, &client, &knife_signal, idle_ms, drain_ms, DRAIN_BYTES, TAIL_BYTES, ended);
+    let response = match reader {
+        StreamReader::Core => answer.head.map(|()| border::streamed(stream)),
+        StreamReader::Client => {
+            let mut response: Response<Body> = answer.head.map(|()| Body::empty());
+            response.extensions_mut().insert(Handle::new(stream));
+            response
+        }
+    };
     // Without a word the stream was lost with its request: nothing is left to settle it with.
     let end = receiver.then(|end| async {
         match end {

@@ -1,8 +1,8 @@
 //! The edge as one thing to call: what outlives a request, what belongs to one, the routes, and the layers round them.
 
 use crate::{
-    Config, Error, Host, Store, admin, audit, auth, clock, host::random, keys, limits, mail, nodes, orgs, proxy, route,
-    route::Route, telemetry, usage,
+    Config, Error, Host, Store, admin, audit, auth, billing, clock, host::random, keys, limits, mail, nodes, orgs,
+    proxy, route, route::Route, telemetry, usage,
 };
 use axum::{
     Router,
@@ -24,10 +24,19 @@ pub struct Edge {
 
 /// The route table: every route that there is.
 pub fn routes() -> Vec<Route> {
-    [auth::routes(), orgs::routes(), keys::routes(), nodes::routes(), usage::routes(), proxy::routes(), admin::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        auth::routes(),
+        orgs::routes(),
+        keys::routes(),
+        nodes::routes(),
+        usage::routes(),
+        billing::routes(),
+        proxy::routes(),
+        admin::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What outlives a request. Everything in here may be empty at any time and is filled again as needed.
@@ -43,9 +52,14 @@ pub struct State {
     pub(crate) nodes: nodes::Registry,
     pub(crate) catalogue: proxy::Catalogue,
     pub(crate) usage: usage::Writer,
+    pub(crate) journal: usage::Journal,
+    pub(crate) receipt_keys: billing::receipt::Keys,
     pub(crate) token_keys: auth::TokenKeys,
     pub(crate) audit: audit::Chaining,
     pub(crate) oidc: auth::OidcCache,
+    pub(crate) prices: billing::Prices,
+    /// Credit that was taken ahead of calls.
+    pub(crate) credit: billing::Leases,
 }
 
 /// What a handler works with: the state, and the host of this request.
@@ -100,9 +114,13 @@ impl Edge {
             nodes: nodes::Registry::default(),
             catalogue: proxy::Catalogue::default(),
             usage: usage::Writer::default(),
+            journal: usage::Journal::default(),
+            receipt_keys: billing::receipt::Keys::default(),
             token_keys: auth::TokenKeys::default(),
             audit: audit::Chaining::default(),
             oidc: auth::OidcCache::default(),
+            prices: billing::Prices::default(),
+            credit: billing::Leases::default(),
         };
         Self { router, state: Arc::new(state) }
     }
@@ -125,12 +143,20 @@ impl Edge {
         audit::tick(&app).await;
         mail::tick(&app).await;
         auth::sweep(&app).await;
+        billing::tick(&app).await;
         clock::compare(&app).await;
+    }
+
+    /// Writes what an earlier process has left in the host's journal, before this one begins.
+    pub async fn recover(&self, host: Arc<dyn Host>) {
+        usage::recover(&self.app(host)).await;
     }
 
     /// Writes what is still to be written, before the process ends.
     pub async fn flush(&self, host: Arc<dyn Host>) {
-        usage::flush(&self.app(host)).await;
+        let app = self.app(host);
+        usage::flush(&app).await;
+        billing::flush(&app).await;
     }
 
     /// Who calls, by the key on a request: what a route that needs a key asks before anything else.

@@ -53,6 +53,10 @@ pub struct Config {
     pub connect_timeout_ms: u64,
     pub first_byte_timeout_ms: u64,
     pub idle_timeout_ms: u64,
+    /// How long the upstream is read on behind a client that has left.
+    pub drain_ms: u64,
+    /// Where the native edge keeps what is not written yet, so that it survives the process.
+    pub usage_journal: Option<std::path::PathBuf>,
     pub body_limit_bytes: usize,
     pub limits: LimitsConfig,
     pub trusted_proxy_hops: usize,
@@ -161,6 +165,16 @@ pub const SETTINGS: &[Setting] = &[
         "Longest wait for the head of an answer, in milliseconds.",
     ),
     setting("UPSTREAM_IDLE_TIMEOUT_MS", Some("30000"), "Longest silence within an answer, in milliseconds."),
+    setting(
+        "DRAIN_MS",
+        Some("10000"),
+        "How long a stream of the upstream is read on behind a client that left, so that its own count is known, in milliseconds; 0 ends it at once.",
+    ),
+    setting(
+        "USAGE_JOURNAL",
+        None,
+        "File in which the native edge keeps the usage that is not in Postgres yet, so that a crash loses none of it; each edge needs its own.",
+    ),
     setting("BODY_LIMIT_BYTES", Some("4194304"), "Largest request body, in bytes."),
     setting(
         "ADDRESS_LIMITS",
@@ -242,6 +256,8 @@ impl Config {
             connect_timeout_ms: read.parse("UPSTREAM_CONNECT_TIMEOUT_MS", "a number of milliseconds"),
             first_byte_timeout_ms: read.parse("UPSTREAM_FIRST_BYTE_TIMEOUT_MS", "a number of milliseconds"),
             idle_timeout_ms: read.parse("UPSTREAM_IDLE_TIMEOUT_MS", "a number of milliseconds"),
+            drain_ms: read.parse("DRAIN_MS", "a number of milliseconds"),
+            usage_journal: read.text("USAGE_JOURNAL").map(Into::into),
             body_limit_bytes: read.parse("BODY_LIMIT_BYTES", "a number of bytes"),
             limits: limits::read(&mut read),
             trusted_proxy_hops: read.parse("TRUSTED_PROXY_HOPS", "a number"),

@@ -4,6 +4,7 @@
 
 use crate::{
     auth::{AuthError, OperateError},
+    billing::BillingError,
     host::FetchError,
     keys::KeyError,
     limits::{Exceeded, TooLarge},
@@ -35,6 +36,8 @@ pub enum Error {
     Operate(#[from] OperateError),
     #[error("{0}")]
     Org(#[from] OrgError),
+    #[error("{0}")]
+    Billing(#[from] BillingError),
     #[error("{0}")]
     Call(#[from] CallError),
     #[error("this call was seen before")]
@@ -73,6 +76,8 @@ pub enum Error {
     /// The upstream refused the call for a fault of the caller's; its words are passed on.
     #[error("{}", detail.message)]
     Refused { status: StatusCode, detail: Box<ErrorDetail> },
+    #[error("there is no such call, or it is not recorded yet")]
+    NoGeneration,
     #[error("the upstream failed")]
     UpstreamFailed { status: StatusCode },
     #[error("the upstream could not be reached")]
@@ -126,6 +131,7 @@ type Face<'a> = (StatusCode, &'static str, &'a str);
 fn with_class((status, code): (StatusCode, &'static str)) -> Face<'static> {
     let class = match status {
         StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::PAYMENT_REQUIRED => "insufficient_quota",
         StatusCode::FORBIDDEN => "permission_error",
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
         _ if status.is_server_error() => SERVER,
@@ -145,6 +151,7 @@ impl Error {
             Self::Auth(error) => with_class(error.face()),
             Self::Operate(error) => with_class(error.face()),
             Self::Org(error) => with_class(error.face()),
+            Self::Billing(error) => with_class(error.face()),
             Self::Call(_) | Self::Replayed => (StatusCode::UNAUTHORIZED, "authentication_error", "call_not_accepted"),
             Self::UnknownNode => (StatusCode::NOT_FOUND, INVALID, "node_unknown"),
             Self::JoinRefused => (StatusCode::FORBIDDEN, INVALID, "join_refused"),
@@ -154,6 +161,7 @@ impl Error {
             Self::BodyCut => (StatusCode::BAD_REQUEST, INVALID, "body_cut"),
             Self::Json { .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_json"),
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, INVALID, "invalid_value"),
+            Self::NoGeneration => (StatusCode::NOT_FOUND, INVALID, "generation_not_found"),
             Self::NoModel { .. } => (StatusCode::NOT_FOUND, INVALID, "model_not_found"),
             Self::WrongTask { .. } => (StatusCode::BAD_REQUEST, INVALID, "model_not_suitable"),
             Self::NodeAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "node_away"),
@@ -194,6 +202,7 @@ impl Error {
             Self::Refused { detail, .. } => detail.param.as_deref(),
             Self::NoModel { .. } | Self::WrongTask { .. } => Some("model"),
             Self::Key(error) => error.param(),
+            Self::Billing(error) => error.param(),
             Self::Org(OrgError::Field { field, .. }) | Self::Auth(AuthError::Field { field, .. }) => Some(field),
             _ => None,
         }

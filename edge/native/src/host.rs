@@ -1,11 +1,11 @@
 //! `Host` on tokio: a Postgres pool, an HTTP client, tasks, and the system's clock and randomness.
 
-use crate::{fetch::Client, heavy::Heavy, postgres::Postgres, smtp::Smtp};
+use crate::{fetch::Client, heavy::Heavy, journal::FileJournal, postgres::Postgres, smtp::Smtp};
 use axum::body::Body;
 use bytes::Bytes;
 use edge_core::{
     Config, Host,
-    host::{Busy, FetchError, MailError, OutgoingMail, RelayOptions, Relayed, Row, SqlError, Value},
+    host::{Busy, FetchError, Journal, MailError, OutgoingMail, RelayOptions, Relayed, Row, SqlError, Value},
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{Request, Response};
@@ -20,6 +20,7 @@ pub struct Native {
     smtp: Smtp,
     deferred: TaskTracker,
     heavy: Heavy,
+    journal: Option<FileJournal>,
 }
 
 impl Native {
@@ -31,7 +32,14 @@ impl Native {
             smtp: Smtp::new(&config.mail)?,
             deferred: TaskTracker::new(),
             heavy: Heavy::start()?,
+            journal: None,
         })
+    }
+
+    /// Opens the journal that `config` names, for a process that serves: it has it to itself.
+    pub fn with_journal(self, config: &Config) -> anyhow::Result<Self> {
+        let journal = config.usage_journal.as_deref().map(FileJournal::open).transpose()?;
+        Ok(Self { journal, ..self })
     }
 
     /// Waits until deferred work is done, at most for `limit`.
@@ -66,6 +74,10 @@ impl Host for Native {
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>> {
         self.heavy.run(work).boxed()
+    }
+
+    fn journal(&self) -> Option<&dyn Journal> {
+        self.journal.as_ref().map(|it| it as &dyn Journal)
     }
 
     fn now(&self) -> Timestamp {

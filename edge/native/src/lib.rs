@@ -3,6 +3,7 @@
 mod fetch;
 mod heavy;
 mod host;
+mod journal;
 mod metrics;
 mod postgres;
 mod public;

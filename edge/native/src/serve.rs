@@ -41,7 +41,7 @@ pub struct Server {
 /// Serves the edge that `config` describes until `stop` resolves, then drains.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     migrations::check(&config.database_url).await?;
-    let native = Arc::new(Native::new(&config)?);
+    let native = Arc::new(Native::new(&config)?.with_journal(&config)?);
     Server::bind(Edge::new(config), native.clone(), native).await?.run(stop).await
 }
 
@@ -60,6 +60,8 @@ impl Server {
 
     /// Answers until `stop` resolves; then takes no more connections and lets running answers end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        // Before anything is added to it.
+        self.edge.recover(self.host.clone()).await;
         tracing::info!(address = %self.address()?, "the edge listens on http://{}", self.address()?);
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);

@@ -211,6 +211,8 @@ impl Server<'_> {
                 "full_page_writes=off",
                 "synchronous_commit=off",
                 "wal_level=minimal",
+                // To compile a statement over a test's few rows takes longer than to run it.
+                "jit=off",
                 "max_wal_senders=0",
             ],
         };

@@ -2,6 +2,7 @@
 
 use crate::usage::Usage;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The event that closes a whole stream.
 pub const DONE: &str = "data: [DONE]\n\n";
@@ -68,6 +69,8 @@ pub struct Tail {
     pub finished: bool,
     /// Whether the server itself ended the stream with an error event.
     pub error: bool,
+    /// Events that carry no output: `[DONE]`, errors, bare usage, and a finish reason without a last word.
+    pub silent: u64,
 }
 
 /// Reads the end of a stream; `bytes` may begin in the middle of an event.
@@ -82,11 +85,12 @@ pub fn read_tail(bytes: &[u8]) -> Tail {
         let data = data.strip_prefix(b" ").unwrap_or(data);
         if data == b"[DONE]" {
             tail.finished = true;
+            tail.silent += 1;
         } else if let Ok(chunk) = serde_json::from_slice::<Chunk>(data) {
-            let usage = chunk.usage.or(chunk.x_groq.and_then(|it| it.usage)).or(chunk.x_nest.and_then(|it| it.usage));
-            tail.usage = usage.or(tail.usage);
             tail.finished |= chunk.choices.iter().any(|choice| choice.finish_reason.is_some());
             tail.error |= chunk.error.is_some();
+            tail.silent += u64::from(chunk.is_silent(data));
+            tail.usage = chunk.usage().or(tail.usage);
         }
     }
     tail
@@ -96,8 +100,9 @@ pub fn read_tail(bytes: &[u8]) -> Tail {
 struct Chunk {
     #[serde(default)]
     choices: Vec<ChunkChoice>,
+    // What cannot be read as counts is none, and says nothing about the rest.
     #[serde(default)]
-    usage: Option<Usage>,
+    usage: Option<Value>,
     #[serde(default)]
     x_groq: Option<VendorUsage>,
     #[serde(default)]
@@ -112,10 +117,36 @@ struct ChunkChoice {
     finish_reason: Option<serde::de::IgnoredAny>,
 }
 
+/// What a choice may say in one chunk, under the names that servers have for it.
+const SAID: [&str; 6] =
+    ["/delta/content", "/delta/reasoning", "/delta/reasoning_content", "/delta/tool_calls", "/delta/refusal", "/text"];
+
+impl Chunk {
+    fn usage(self) -> Option<Usage> {
+        let read = |it: Option<Value>| it.and_then(|it| serde_json::from_value(it).ok());
+        let vendor = |it: Option<VendorUsage>| it.and_then(|it| read(it.usage));
+        read(self.usage).or_else(|| vendor(self.x_groq)).or_else(|| vendor(self.x_nest))
+    }
+
+    /// The first chunk of a stream is silent, too, but finishes nothing; who counts leaves it out by its place.
+    fn is_silent(&self, data: &[u8]) -> bool {
+        let finishes = self.choices.iter().all(|it| it.finish_reason.is_some());
+        self.error.is_some() || self.choices.is_empty() || (finishes && says_nothing(data))
+    }
+}
+
+/// Whether no choice of a chunk says a word. Only the few chunks that finish one are read so closely.
+fn says_nothing(data: &[u8]) -> bool {
+    let chunk: Value = serde_json::from_slice(data).unwrap_or_default();
+    let choices = chunk["choices"].as_array().into_iter().flatten();
+    let mut said = choices.flat_map(|choice| SAID.iter().filter_map(|it| choice.pointer(it)));
+    said.all(|it| matches!(it, Value::Null) || it.as_str() == Some("") || *it == Value::Array(Vec::new()))
+}
+
 #[derive(Deserialize)]
 struct VendorUsage {
     #[serde(default)]
-    usage: Option<Usage>,
+    usage: Option<Value>,
 }
 
 #[cfg(test)]
@@ -153,6 +184,25 @@ mod tests {
     #[test]
     fn an_error_event_is_seen() {
         assert!(read_tail(b"data: {\"error\":{\"message\":\"x\"}}\n\n").error);
+    }
+
+    #[test]
+    fn what_says_nothing_is_told_apart_from_output() {
+        for (stream, silent) in [
+            ("data: [DONE]\n\n", 1),
+            ("data: {\"error\":{}}\n\n", 1),
+            ("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n", 1),
+            ("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n", 1),
+            ("data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}]}\n\n", 1),
+            ("data: {\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n", 0),
+            ("data: {\"choices\":[{\"text\":\"x\",\"finish_reason\":\"length\"}]}\n\n", 0),
+            ("data: {\"choices\":[{\"delta\":{\"tool_calls\":[{}]},\"finish_reason\":\"tool_calls\"}]}\n\n", 0),
+            ("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"},\"finish_reason\":null}]}\n\n", 0),
+            ("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", 0),
+            ("data: not json\n\n", 0),
+        ] {
+            assert_eq!(read_tail(stream.as_bytes()).silent, silent, "{stream:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use argon2::{Argon2, PasswordHasher as _};
 use axum::{Json, Router, routing::post};
-use edge_core::{App, billing::stripe, host::random};
+use edge_core::{App, billing::stripe::signature as stripe, host::random};
 use jwt_simple::prelude::{Claims, Duration, Ed25519KeyPair, EdDSAKeyPairLike as _, EdDSAPublicKeyLike as _};
 use serde::{Deserialize, Serialize};
 use totp_rs::Builder;

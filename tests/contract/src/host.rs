@@ -5,6 +5,7 @@
 use crate::Wire;
 use axum::{
     Json, Router,
+    body::Body,
     extract::Request,
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -12,7 +13,7 @@ use axum::{
 use bytes::Bytes;
 use edge_core::{
     App, Error,
-    host::{FetchError, RelayOptions, Relayed, SqlError, StreamEnd, Value, random},
+    host::{FetchError, RelayOptions, Relayed, SqlError, StreamEnd, StreamReader, Value, random},
 };
 use futures_util::{
     FutureExt as _,
@@ -28,6 +29,10 @@ pub const URL: &str = "x-contract-url";
 pub const NOTE: &str = "x-contract-note";
 /// The header that bounds the silence of a relayed stream.
 pub const IDLE_MS: &str = "x-contract-idle-ms";
+/// The header that says for how long a relayed stream is read on behind a client that left; not at all without it.
+pub const DRAIN_MS: &str = "x-contract-drain-ms";
+/// The header that has the core read a relayed stream, whatever it says.
+pub const THROUGH_CORE: &str = "x-contract-through-core";
 /// The header that says after how long a relayed stream is cut, if at all.
 pub const CUT_MS: &str = "x-contract-cut-ms";
 /// The header on an answer that a host did not relay as a stream.
@@ -93,9 +98,12 @@ async fn fetch(app: App, request: Request) -> Response {
 async fn relay(app: App, request: Request) -> Response {
     let headers = request.headers().clone();
     let idle_ms = text(&headers, IDLE_MS).parse().expect("a test bounds the silence");
+    let drain_ms = text(&headers, DRAIN_MS).parse().unwrap_or(0);
+    let reader = if headers.contains_key(THROUGH_CORE) { StreamReader::Core } else { StreamReader::Client };
     let close = Box::new(|end: &StreamEnd| format!("<{:?}>", end.cause).into());
-    match app.host().relay(outbound(request).await, RelayOptions { idle_ms, close }).await {
+    match app.host().relay(outbound(request).await, RelayOptions { idle_ms, drain_ms, reader, close }).await {
         Ok(Relayed::Stream { response, end, cut }) => {
+            let response = if reader == StreamReader::Core { shouted(response) } else { response };
             let task = app.clone();
             let knife = text(&headers, CUT_MS).parse().map_or_else(|_| pending().boxed(), |ms| app.host().sleep(ms));
             app.host().defer(
@@ -121,6 +129,11 @@ async fn relay(app: App, request: Request) -> Response {
         }
         Err(error) => fetch_failed(error),
     }
+}
+
+/// The same stream in capital letters, as only who has its bytes can make it.
+fn shouted(response: Response) -> Response {
+    response.map(|body| Body::new(body.map_frame(|frame| frame.map_data(|data| data.to_ascii_uppercase().into()))))
 }
 
 /// Defers a fetch, and a note when it has its answer. Answers never: who asks has to leave.

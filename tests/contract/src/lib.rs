@@ -14,7 +14,7 @@ mod watched;
 mod wire;
 
 pub use crates::Smoke;
-pub use host::{ANSWER, CUT_MS, Clock, FAILURE, IDLE_MS, NOTE, Query, URL};
+pub use host::{ANSWER, CUT_MS, Clock, DRAIN_MS, FAILURE, IDLE_MS, NOTE, Query, THROUGH_CORE, URL};
 pub use mail::Post;
 pub use watched::{AHEAD_MS, Watch, Watched};
 pub use wire::Wire;

@@ -4,7 +4,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use edge_core::{
     Host,
-    host::{Busy, FetchError, MailError, OutgoingMail, RelayOptions, Relayed, Row, SqlError, Value},
+    host::{Busy, FetchError, Journal, MailError, OutgoingMail, RelayOptions, Relayed, Row, SqlError, Value},
 };
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request};
@@ -85,6 +85,10 @@ impl Host for Watched {
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>> {
         self.host.compute(work)
+    }
+
+    fn journal(&self) -> Option<&dyn Journal> {
+        self.host.journal()
     }
 
     fn remembers(&self) -> bool {

@@ -32,6 +32,10 @@ fn body(route: &Route) -> Option<Value> {
         "suspend" => Some(json!({ "reason": "spam" })),
         "operator" => Some(json!({ "operator": true })),
         "limits" if route.method == Method::PUT => Some(json!({ "limits": {} })),
+        "credit" => Some(json!({ "usd": "5" })),
+        "prices" if route.method == Method::POST => {
+            Some(json!({ "data": [{ "model": "m", "price": { "input": "0.5", "output": "0.5" } }] }))
+        }
         _ => None,
     }
 }
@@ -108,6 +112,8 @@ async fn what_gives_or_takes_rights_needs_a_fresh_proof() {
         assert_eq!(route.access.fresh, answer.status == StatusCode::FORBIDDEN, "{}", route.path);
     }
     let expected = [
+        "/admin/orgs/{organisation}/credit",
+        "/admin/prices",
         "/admin/users/{user}/suspend",
         "/admin/users/{user}/restore",
         "/admin/users/{user}/operator",
@@ -126,6 +132,9 @@ async fn no_operator_acts_as_somebody_else() {
     assert_eq!(
         listed,
         [
+            "POST /admin/orgs/{organisation}/credit",
+            "GET /admin/prices",
+            "POST /admin/prices",
             "GET /admin/users",
             "GET /admin/users/{user}",
             "POST /admin/users/{user}/suspend",
@@ -151,9 +160,14 @@ async fn no_operator_acts_as_somebody_else() {
     let before: i64 = db.query_one(live, &[]).await.unwrap().get(0);
     for route in routes() {
         let answer = ask(&edge, &operator, route.method.clone(), &path(&route, &person), body(&route)).await;
-        let expected = if route.method == Method::GET { 200 } else { 204 };
-        // The person's session is ended by then: by their suspension.
-        let expected = if route.path.ends_with("{session}") { 404 } else { expected };
+        let expected = match route.path.rsplit('/').next().unwrap() {
+            // The person's session is ended by then: by their suspension.
+            "{session}" => 404,
+            _ if route.method == Method::GET => 200,
+            "credit" => 200,
+            "prices" => 201,
+            _ => 204,
+        };
         assert_eq!(answer.status, expected, "{}: {}", route.path, answer.text());
         assert!(answer.headers.get("set-cookie").is_none(), "{}", route.path);
         for secret in ["nest_refresh_", "nest_session_", "eyJ", "token\":", "$argon2", "secret", "_hash"] {

@@ -13,6 +13,7 @@ use shared::id::{OrgId, UserId};
 /// Asks by `person` for a path below `/api/v1/admin`, and reads the whole answer.
 async fn ask(edge: &TestEdge, person: &Person, method: Method, path: &str, body: Option<Value>) -> Answer {
     let request = edge.by(person, method, &format!("/api/v1/admin{path}"));
+    let request = request.header("idempotency-key", uuid::Uuid::new_v4().to_string());
     let request = body.iter().fold(request, RequestBuilder::json);
     Answer::read(request.send().await.unwrap()).await
 }

@@ -5,7 +5,7 @@ use edge_core::{Principal as Needs, Route, routes};
 use nest_tests::{Answer, TestEdge, person::Person};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::id::OrgId;
+use shared::id::{OrgId, RequestId};
 use std::collections::BTreeMap;
 
 /// Parameters that name no object of a person or an organisation: which, and what they name.
@@ -20,6 +20,7 @@ fn body(route: &Route) -> Value {
         ("PATCH", "/orgs/{org}/roles/{role}") => json!({ "name": "Taken over" }),
         ("POST", "/orgs/{org}/invitations") => json!({ "email": "mole@example.com", "role": "viewer" }),
         ("POST", "/orgs/{org}/roles" | "/orgs/{org}/clients") => json!({ "name": "Mole", "permissions": ["org:read"] }),
+        ("PUT", "/orgs/{org}/members/{user}/spend") => json!({ "spend": null }),
         ("PATCH", "/keys/{key}") => json!({ "name": "Taken over" }),
         _ => json!({}),
     }
@@ -53,7 +54,15 @@ async fn furnished(edge: &TestEdge, name: &str) -> Furnished {
         values (gen_random_uuid(), $1::text::uuid, $2, '', 'key', now()) returning replace(id::text, '-', '')";
     let (rows, owner_id) = (edge.db.connect().await, owner.user_id.uuid().to_string());
     let passkey: String = rows.query_one(passkey, &[&owner_id, &name.as_bytes()]).await.unwrap().get(0);
+    let call = "
+        insert into usage (request_id, org_id, key_id, endpoint, model, stream, status, outcome, prompt_tokens,
+            completion_tokens, cached_tokens, reasoning_tokens, tokens_source, started_at, latency_ms)
+        select gen_random_uuid(), org_id, id, 'chat.completions', 'm', false, 200, 'completed', 1, 1, 0, 0, 'upstream',
+            now(), 1
+        from api_keys where org_id = $1::text::uuid returning request_id::text";
+    let call: String = rows.query_one(call, &[&org.uuid().to_string()]).await.unwrap().get(0);
     let objects = BTreeMap::from([
+        ("{generation}", RequestId::from_uuid(call.parse().unwrap()).to_string()),
         ("{user}", member.user_id.to_string()),
         ("{role}", role.to_string()),
         ("{passkey}", format!("passkey_{passkey}")),

@@ -59,7 +59,7 @@ async fn rows_of_answers_that_have_just_gone_out_survive_the_end_of_the_instance
 
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_takes_the_upstream_s_work_with_it() {
-    let setup = Setup::with(&[]).await;
+    let setup = Setup::with(&[("DRAIN_MS", "0")]).await;
     let (_steps, id, reader) = begun(&setup).await;
     drop(reader);
     timeout(PATIENCE, setup.groq.until(|seen| seen[0].outcome == Outcome::Aborted)).await.unwrap();

@@ -137,7 +137,7 @@ async fn an_answer_says_what_it_is_about_and_sums_it_up() {
     assert_eq!((&told["group_by"], &told["next_cursor"]), (&json!(["key"]), &Value::Null));
     let totals = json!({
         "calls": 8, "prompt_tokens": 127, "completion_tokens": 1270, "cached_tokens": 63, "reasoning_tokens": 635,
-        "mean_latency_ms": 159, "last_used_at": 1_795_305_599_000_i64,
+        "cost_usd": "0", "mean_latency_ms": 159, "last_used_at": 1_795_305_599_000_i64,
     });
     assert_eq!(told["totals"], totals);
     assert_eq!(told["data"][0]["key_name"], "first, of \"all\"");
@@ -231,14 +231,14 @@ async fn a_spreadsheet_holds_all_lines_and_no_formula() {
     let query = "from=2026-11-19&to=2026-11-21&group_by=day,key,model";
     let [first, second] = [used.keys[0].id, used.keys[1].id];
     let expected = [
-        "day,key_id,key_name,model,calls,prompt_tokens,completion_tokens,cached_tokens,reasoning_tokens,mean_latency_ms"
+        "day,key_id,key_name,model,calls,prompt_tokens,completion_tokens,cached_tokens,reasoning_tokens,cost_usd,mean_latency_ms"
             .to_owned(),
-        format!("2026-11-19,{first},\"first, of \"\"all\"\"\",small,2,5,50,2,25,25"),
-        format!("2026-11-20,{first},\"first, of \"\"all\"\"\",large,1,8,80,4,40,80"),
-        format!("2026-11-20,{first},\"first, of \"\"all\"\"\",small,1,2,20,1,10,20"),
-        format!("2026-11-20,{second},\"'=HYPERLINK(\"\"http://x\"\")\",small,1,16,160,8,80,160"),
-        format!("2026-11-21,{second},\"'=HYPERLINK(\"\"http://x\"\")\",,1,0,0,0,0,0"),
-        format!("2026-11-21,{second},\"'=HYPERLINK(\"\"http://x\"\")\",small,2,96,960,48,480,480"),
+        format!("2026-11-19,{first},\"first, of \"\"all\"\"\",small,2,5,50,2,25,0,25"),
+        format!("2026-11-20,{first},\"first, of \"\"all\"\"\",large,1,8,80,4,40,0,80"),
+        format!("2026-11-20,{first},\"first, of \"\"all\"\"\",small,1,2,20,1,10,0,20"),
+        format!("2026-11-20,{second},\"'=HYPERLINK(\"\"http://x\"\")\",small,1,16,160,8,80,0,160"),
+        format!("2026-11-21,{second},\"'=HYPERLINK(\"\"http://x\"\")\",,1,0,0,0,0,0,0"),
+        format!("2026-11-21,{second},\"'=HYPERLINK(\"\"http://x\"\")\",small,2,96,960,48,480,0,480"),
     ];
     let expected: String = expected.iter().map(|line| format!("{line}\r\n")).collect();
     let by_header = used.edge.by(&used.operator, Method::GET, &format!("/api/v1/usage?{query}"));

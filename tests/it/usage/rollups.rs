@@ -99,6 +99,8 @@ async fn a_statement_that_fails_leaves_neither_rows_nor_sums() {
 #[tokio::test]
 async fn what_was_used_before_is_summed_up_by_the_migration() {
     let edge = TestEdge::start(&[]).await;
+    // What is undone here lacks the columns that a later migration has added.
+    edge.db.forge();
     keys(&edge).await;
     let mut client = edge.db.connect().await;
     let undo = "

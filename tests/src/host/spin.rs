@@ -6,7 +6,7 @@ use nest_spin_host::{Options, SpinHost};
 use std::path::{Path, PathBuf};
 
 /// Settings that mean nothing on Spin: it has a listener and a pool of its own.
-const FOREIGN: [&str; 4] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL"];
+const FOREIGN: [&str; 5] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL", "USAGE_JOURNAL"];
 
 /// A host with one component; it stops with this value.
 pub struct Component {

@@ -18,6 +18,12 @@ pub(crate) struct Jwks {
     keys: Vec<Jwk>,
 }
 
+impl Jwks {
+    pub(crate) fn of(keys: Vec<Jwk>) -> Self {
+        Self { keys }
+    }
+}
+
 impl IntoResponse for Jwks {
     fn into_response(self) -> Response {
         let mut response = Json(self).into_response();
@@ -34,5 +40,5 @@ impl Describe for Jwks {
 
 /// `GET /.well-known/jwks.json`
 pub(crate) async fn show(app: App) -> Jwks {
-    Jwks { keys: token::jwks(&app) }
+    Jwks::of(token::jwks(&app))
 }

@@ -30,6 +30,7 @@ pub use account::{InvitedOperator, invite_operator};
 pub(crate) use client::live_client;
 pub(crate) use email::normalised as normalised_email;
 pub use error::AuthError;
+pub(crate) use jwks::Jwks;
 pub use mfa::{PasskeyFault, totp_code};
 pub(crate) use oauth::ClientListing;
 pub use oauth::{ClientSummary, IssuedClient, NewClient, platform_clients, register_client, revoke_client};
@@ -47,7 +48,7 @@ pub(crate) use sealed::SEALED;
 #[cfg(feature = "openapi")]
 pub(crate) use session::COOKIE as SESSION_COOKIE;
 pub use sql::SessionRow;
-pub(crate) use token::{ClientClaims, Keys as TokenKeys};
+pub(crate) use token::{ClientClaims, Jwk, Keys as TokenKeys};
 
 use crate::{
     App, Host, Store,

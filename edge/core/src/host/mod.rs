@@ -4,9 +4,11 @@
 //! Every future is `Send`; a single-threaded host wraps its own at this border.
 #![warn(missing_docs)]
 
+mod journal;
 mod mail;
 mod passing;
 
+pub use journal::Journal;
 pub use mail::{MailError, OutgoingMail};
 pub use passing::{is_event_stream, relayed};
 
@@ -46,6 +48,11 @@ pub trait Host: Send + Sync + 'static {
     /// much waits already.
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, Result<(), Busy>>;
 
+    /// What outlives a process that is killed; none where nothing does, or nothing was set up for it.
+    fn journal(&self) -> Option<&dyn Journal> {
+        None
+    }
+
     /// Whether what the process or isolate remembers is likely to be there for the next thousand requests.
     fn remembers(&self) -> bool {
         true
@@ -81,10 +88,27 @@ pub struct Busy;
 pub struct RelayOptions {
     /// Longest silence of the upstream before the stream counts as cut.
     pub idle_ms: u64,
+    /// After the client has left, how long the upstream is read on behind it, so that its own count is heard; 0 drops
+    /// the call to the upstream at once. [`DRAIN_BYTES`] bounds it, too.
+    pub drain_ms: u64,
+    /// Who reads the body.
+    pub reader: StreamReader,
     /// Called once when the upstream ends or breaks, or the stream is cut (not when the client leaves): what to send
     /// after its last byte.
     pub close: Box<dyn FnOnce(&StreamEnd) -> Bytes + Send>,
 }
+
+/// Who reads a relayed body on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamReader {
+    /// The client alone: the body may be a handle.
+    Client,
+    /// The core, which changes what passes: the body has its bytes.
+    Core,
+}
+
+/// How many bytes of a stream are read on behind a client that has left.
+pub const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 
 /// An upstream's answer.
 pub enum Relayed {
@@ -138,7 +162,7 @@ pub enum EndCause {
     Broken,
     /// The upstream sent nothing for too long.
     Idle,
-    /// The client went away first; the upstream call was dropped.
+    /// The client went away first; the upstream was read on for a while, or its call was dropped.
     ClientLeft,
     /// The edge cut it; the upstream call was dropped.
     Cut,

@@ -1,12 +1,16 @@
 //! A body that counts as it passes: how hosts with plain HTTP bodies relay a stream.
 
-use super::{Cut, EndCause, RelayOptions, Relayed, StreamEnd, TAIL_BYTES};
+use super::{Cut, DRAIN_BYTES, EndCause, RelayOptions, Relayed, StreamEnd, TAIL_BYTES};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_channel::oneshot;
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Either, select},
+};
 use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use shared::openai::sse::EventCounter;
 use std::{
     pin::Pin,
@@ -24,7 +28,7 @@ pub fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
 /// Relays `answer` if it is a stream, for hosts whose bodies are plain; `sleep` makes their timers.
 pub fn relayed(
     answer: Response<Body>,
-    sleep: impl Fn(u64) -> BoxFuture<'static, ()> + Send + 'static,
+    sleep: impl Fn(u64) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     options: RelayOptions,
 ) -> Relayed {
     if !is_event_stream(answer.status(), answer.headers()) {
@@ -37,26 +41,34 @@ pub fn relayed(
 
 /// Wraps `upstream` so that its chunks pass at once, unchanged, with the reader's own back-pressure.
 ///
-/// `sleep` makes the timer for [`RelayOptions::idle_ms`]. The future resolves when the stream is over; dropping the
-/// body early is how a client leaves, and drops `upstream` with it.
+/// `sleep` makes the timers. The future resolves when the stream is over. Dropping the body early is how a client
+/// leaves: then whoever polls the future reads `upstream` on, within [`RelayOptions::drain_ms`].
 fn pass_through(
     upstream: Body,
-    sleep: impl Fn(u64) -> BoxFuture<'static, ()> + Send + 'static,
+    sleep: impl Fn(u64) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     options: RelayOptions,
 ) -> (Body, BoxFuture<'static, StreamEnd>, Cut) {
     let (sender, receiver) = oneshot::channel();
-    let RelayOptions { idle_ms, close } = options;
+    let RelayOptions { idle_ms, drain_ms, close, .. } = options;
+    let sleep = Arc::new(sleep);
+    let renew = sleep.clone();
     let stream = Arc::new(Mutex::new(Stream {
         upstream,
         idle: sleep(idle_ms),
-        renew: Box::new(move || sleep(idle_ms)),
+        renew: Box::new(move || renew(idle_ms)),
         heard: false,
+        drains: drain_ms > 0,
         meter: Meter::default(),
         open: Some((sender, close)),
         closing: None,
         reader: None,
     }));
-    let end = receiver.map(|end| end.expect("a passing body reports its end, at the latest when it is dropped"));
+    let end = receiver.then(move |over| async move {
+        match over.expect("a passing body reports its end, at the latest when it is dropped") {
+            Over::Ended(end) => end,
+            Over::Left(rest) => rest.drain(sleep(drain_ms)).await,
+        }
+    });
     // The stream is its body's: whoever may cut it does not keep it.
     let known = Arc::downgrade(&stream);
     let cut = move || {
@@ -80,9 +92,11 @@ struct Stream {
     /// Whether the upstream sent something since the timer was set. A chunk only raises this flag, since setting a
     /// timer a chunk costs more than passing the chunk does; so silence is noticed after one to two spans.
     heard: bool,
+    /// Whether the upstream is read on when the client has left.
+    drains: bool,
     meter: Meter,
     /// Taken when the stream ends.
-    open: Option<(oneshot::Sender<StreamEnd>, Close)>,
+    open: Option<(oneshot::Sender<Over>, Close)>,
     /// What the client is still to be sent after a cut.
     closing: Option<Bytes>,
     /// Who waits for the next chunk.
@@ -166,16 +180,55 @@ impl Stream {
         let end = self.meter.end(cause);
         let closing = close(&end);
         // Nobody may be listening any more; then there is nothing to report to.
-        let _ = sender.send(end);
+        let _ = sender.send(Over::Ended(end));
         (!closing.is_empty()).then_some(closing)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some((sender, _)) = self.open.take() {
-            let _ = sender.send(self.meter.end(EndCause::ClientLeft));
+        let Some((sender, _)) = self.open.take() else { return };
+        let rest = Rest { upstream: std::mem::take(&mut self.upstream), meter: std::mem::take(&mut self.meter) };
+        // Where nobody listens the rest is dropped here, and with it the call to the upstream.
+        let _ = sender.send(if self.drains { Over::Left(Box::new(rest)) } else { Over::Ended(rest.leave()) });
+    }
+}
+
+/// What whoever waits for the end of a stream is told.
+enum Over {
+    Ended(StreamEnd),
+    /// The client has left, and this is still to come.
+    Left(Box<Rest>),
+}
+
+/// A stream without its client.
+struct Rest {
+    upstream: Body,
+    meter: Meter,
+}
+
+impl Rest {
+    fn leave(mut self) -> StreamEnd {
+        self.meter.end(EndCause::ClientLeft)
+    }
+
+    /// Reads on to the end, but neither past `limit` nor past [`DRAIN_BYTES`].
+    async fn drain(mut self: Box<Self>, mut limit: BoxFuture<'static, ()>) -> StreamEnd {
+        let mut left = DRAIN_BYTES;
+        while left > 0 {
+            let frame = match select(self.upstream.frame(), &mut limit).await {
+                Either::Left((Some(Ok(frame)), _)) => frame,
+                Either::Left((None | Some(Err(_)), _)) | Either::Right(_) => break,
+            };
+            let data = frame.data_ref().map_or(&[][..], |it| &it[..]);
+            self.meter.push(data);
+            left = left.saturating_sub(data.len());
+            // All has been said, whenever the connection ends.
+            if data.ends_with(b"[DONE]\n\n") {
+                break;
+            }
         }
+        self.leave()
     }
 }
 
@@ -268,12 +321,16 @@ mod tests {
         }
     }
 
+    fn options(drain_ms: u64, close: Close) -> RelayOptions {
+        RelayOptions { idle_ms: 1, drain_ms, reader: super::super::StreamReader::Client, close }
+    }
+
     /// A stream of `chunks` whose closing bytes name the cause, and the count of upstreams that were let go.
     fn passing(chunks: &[&'static str]) -> (Body, BoxFuture<'static, StreamEnd>, Cut, Arc<AtomicUsize>) {
         let gone = Arc::new(AtomicUsize::new(0));
         let upstream = Body::new(Silent { chunks: chunks.iter().copied().collect(), gone: gone.clone() });
         let close = Box::new(|end: &StreamEnd| format!("<{:?}>", end.cause).into());
-        let (body, end, cut) = pass_through(upstream, |_| pending().boxed(), RelayOptions { idle_ms: 1, close });
+        let (body, end, cut) = pass_through(upstream, |_| pending().boxed(), options(0, close));
         (body, end, cut, gone)
     }
 
@@ -320,6 +377,35 @@ mod tests {
         assert_eq!(gone.load(Ordering::SeqCst), 1);
         cut();
         assert_eq!(end.now_or_never().unwrap().cause, EndCause::ClientLeft);
+    }
+
+    /// Checklist 84: what the upstream still says is heard behind a client that has left.
+    #[test]
+    fn a_stream_is_read_on_behind_its_client() {
+        for (drain_ms, sent, events) in [(0, 3, 1), (50, 3, 3)] {
+            let gone = Arc::new(AtomicUsize::new(0));
+            let chunks = ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"].into_iter().take(sent).collect();
+            let upstream = Body::new(Silent { chunks, gone: gone.clone() });
+            // The drain's own timer ends at once when nothing is there to read; that of silence never does.
+            let sleep = |ms| if ms == 50 { futures_util::future::ready(()).boxed() } else { pending().boxed() };
+            let (mut body, end, _cut) = pass_through(upstream, sleep, options(drain_ms, Box::new(|_| Bytes::new())));
+            assert!(read(&mut body, &Arc::new(Woken::default())).is_ready());
+            drop(body);
+            let end = end.now_or_never().expect("the limit has passed");
+            assert_eq!((end.cause, end.events), (EndCause::ClientLeft, events), "{drain_ms}");
+            assert_eq!(gone.load(Ordering::SeqCst), 1, "the upstream is let go");
+        }
+    }
+
+    /// An upstream that talks without end is left after some megabytes.
+    #[test]
+    fn a_drain_has_an_end() {
+        let chunks = futures_util::stream::repeat_with(|| Ok::<_, axum::Error>(Bytes::from_static(&[b'x'; 65_536])));
+        let (body, end, _cut) =
+            pass_through(Body::from_stream(chunks), |_| pending().boxed(), options(1, Box::new(|_| Bytes::new())));
+        drop(body);
+        let end = end.now_or_never().expect("so many bytes are enough");
+        assert_eq!((end.cause, end.tail.len()), (EndCause::ClientLeft, TAIL_BYTES));
     }
 
     proptest! {

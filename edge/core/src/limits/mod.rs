@@ -19,7 +19,7 @@ pub(crate) use address::{Addresses, take as take_address};
 pub use counters::Standing;
 pub use exceeded::{Exceeded, TooLarge};
 pub(crate) use extract::{Client, DEVICE_COOKIE};
-pub(crate) use lease::{Leases, Permit, Slot};
+pub(crate) use lease::{Demand, Leases, Permit, Slot};
 pub use quota::{Limit, MOST, Name as LimitName, Quota, Quotas, Scope, Unit};
 
 use crate::{App, Error, error::chain, host::PeerIp};

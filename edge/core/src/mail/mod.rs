@@ -54,11 +54,13 @@ pub enum Template {
     IdentityLinked,
     /// `{link, org, inviter, role}`
     Invitation,
+    /// `{org, what, percent, spent, cap, period, then}`: much of a cap or an allowance is used.
+    SpendAlert,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Verify,
         Self::AccountExists,
         Self::PasswordReset,
@@ -69,6 +71,7 @@ impl Template {
         Self::RecoveryCodesLow,
         Self::IdentityLinked,
         Self::Invitation,
+        Self::SpendAlert,
     ];
 
     /// Its name in the database, and of its files.
@@ -84,6 +87,7 @@ impl Template {
             Self::RecoveryCodesLow => "recovery_codes_low",
             Self::IdentityLinked => "identity_linked",
             Self::Invitation => "invitation",
+            Self::SpendAlert => "spend_alert",
         }
     }
 

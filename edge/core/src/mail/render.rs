@@ -46,6 +46,7 @@ const SOURCES: &[(&str, &str)] = templates![
     "recovery_codes_low",
     "identity_linked",
     "invitation",
+    "spend_alert",
 ];
 
 /// Names that end in `.html` are escaped for HTML, and no others.
@@ -121,6 +122,11 @@ mod tests {
             Template::FactorChanged => json!({ "what": "an authenticator app was added" }),
             Template::RecoveryCodesLow => json!({ "left": 2 }),
             Template::IdentityLinked => json!({ "provider": "GitHub" }),
+            Template::SpendAlert => json!({
+                "org": "Smith & Sons", "what": "the spend cap of the API key ci", "percent": 90, "spent": "9.01", "cap": "10",
+                "period": "this month",
+                "then": "Calls that it does not cover are refused until it is raised or its period ends.",
+            }),
             Template::Invitation => {
                 json!({ "link": LINK, "org": "Smith & Sons", "inviter": "Ann", "role": "developer" })
             }

@@ -29,7 +29,7 @@ pub use operate::{
 };
 pub(crate) use rules::{name, permissions};
 pub use sql::OrgSummary;
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Standing, verdict};
 
 use crate::{
     Store,

@@ -80,7 +80,7 @@ impl Store {
 }
 
 /// The error that `outcome` stands for, if it does.
-pub(super) fn verdict(outcome: &str) -> Result<(), OrgError> {
+pub(crate) fn verdict(outcome: &str) -> Result<(), OrgError> {
     Err(match outcome {
         "done" => return Ok(()),
         "beyond" => OrgError::Beyond,

@@ -1,6 +1,7 @@
 //! A call as the proxy needs to know it: which endpoint, which model, streamed or not. The rest passes unread.
 
-use crate::{Error, nodes};
+use super::{include, settlement::MOST_TOKENS};
+use crate::{Error, billing::Worst, nodes};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use shared::node::Task;
@@ -48,7 +49,11 @@ pub(super) struct Call {
     pub(super) model: String,
     pub(super) stream: bool,
     pub(super) estimate: Estimate,
-    /// The client's own bytes; upstreams check what is in them.
+    /// The most that it may take, as far as that can be told before.
+    pub(super) worst: Worst,
+    /// Whether the client wants the cost in the answer.
+    pub(super) includes_cost: bool,
+    /// The client's own bytes, but for what is meant for us; upstreams check what is in them.
     pub(super) body: Bytes,
 }
 
@@ -65,6 +70,13 @@ impl Estimate {
         self.prompt.saturating_add(self.completion)
     }
 }
+
+/// Bytes of a prompt that make a token, at the fewest: money is held for so many. Few texts have more tokens, and what
+/// exceeds a hold is charged all the same.
+const LEAST_TOKEN_BYTES: u64 = 2;
+
+/// Tokens of an answer whose call sets no bound, for which money is held.
+const HELD_TOKENS: u64 = 4_096;
 
 /// Bytes of a prompt that make a token, as a rule of thumb for English.
 const TOKEN_BYTES: u64 = 4;
@@ -86,6 +98,8 @@ struct Head<'a> {
     n: Option<u64>,
     #[serde(default, deserialize_with = "count")]
     best_of: Option<u64>,
+    #[serde(default)]
+    usage: Option<serde_json::Value>,
 }
 
 /// A count, or nothing where there is something else: that is the upstream's to refuse.
@@ -97,16 +111,39 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
 
 impl Head<'_> {
     fn estimate(&self, endpoint: Endpoint, body: &[u8]) -> Estimate {
-        let prompt = (body.len() as u64).div_ceil(TOKEN_BYTES);
-        let completion = match endpoint {
+        Estimate { prompt: tokens_of(body.len()), completion: self.completion(endpoint, COMPLETION_TOKENS) }
+    }
+
+    fn worst(&self, endpoint: Endpoint, body: &[u8]) -> Worst {
+        let prompt_tokens = (body.len() as u64).div_ceil(LEAST_TOKEN_BYTES);
+        let most = MOST_TOKENS.saturating_mul(self.answers());
+        Worst { prompt_tokens, completion_tokens: self.completion(endpoint, HELD_TOKENS).min(most) }
+    }
+
+    /// Tokens of all answers together; `usual` is for one that the call does not bound.
+    fn completion(&self, endpoint: Endpoint, usual: u64) -> u64 {
+        match endpoint {
             Endpoint::Embeddings => 0,
             Endpoint::ChatCompletions | Endpoint::Completions => {
-                let each = self.max_completion_tokens.or(self.max_tokens).unwrap_or(COMPLETION_TOKENS);
-                each.saturating_mul(self.n.unwrap_or(1).max(self.best_of.unwrap_or(1)).max(1))
+                let each = self.max_completion_tokens.or(self.max_tokens).unwrap_or(usual);
+                each.saturating_mul(self.answers())
             }
-        };
-        Estimate { prompt, completion }
+        }
     }
+
+    fn answers(&self) -> u64 {
+        self.n.unwrap_or(1).max(self.best_of.unwrap_or(1)).max(1)
+    }
+
+    /// `"usage": {"include": true}`, as OpenRouter has it.
+    fn includes_cost(&self) -> bool {
+        self.usage.as_ref().is_some_and(|it| it["include"] == true)
+    }
+}
+
+/// About how many tokens so many bytes of text are.
+pub(super) const fn tokens_of(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(TOKEN_BYTES)
 }
 
 impl Call {
@@ -118,7 +155,9 @@ impl Call {
         }
         let head: Head<'_> =
             serde_json::from_slice(&body).map_err(|error| Error::Json { detail: error.to_string() })?;
-        let estimate = head.estimate(endpoint, &body);
+        let (estimate, worst) = (head.estimate(endpoint, &body), head.worst(endpoint, &body));
+        let includes_cost = head.includes_cost();
+        let asks_for_cost = head.usage.is_some();
         let model =
             head.model.ok_or(Error::Invalid { message: "`model` is missing".to_owned(), param: Some("model") })?;
         if !nodes::is_model_id(&model) {
@@ -126,7 +165,9 @@ impl Call {
             return Err(Error::Invalid { message, param: Some("model") });
         }
         let (model, stream) = (model.into_owned(), head.stream.unwrap_or(false) && endpoint != Endpoint::Embeddings);
-        Ok(Self { endpoint, model, stream, estimate, body })
+        // Upstreams refuse fields that they do not know.
+        let body = if asks_for_cost { include::without_usage(&body, stream && includes_cost)? } else { body };
+        Ok(Self { endpoint, model, stream, estimate, worst, includes_cost, body })
     }
 }
 
@@ -156,6 +197,47 @@ mod tests {
             let call = Call::parse(endpoint, Bytes::from(body.clone())).unwrap();
             assert_eq!(call.estimate, Estimate { prompt, completion }, "{endpoint:?} {body}");
             assert!(call.estimate.total() >= prompt);
+        }
+    }
+
+    /// Checklist 82's part: the worst case is told before anything is sent.
+    #[test]
+    fn money_is_held_for_the_most_that_a_call_may_take() {
+        use Endpoint::{ChatCompletions, Embeddings};
+        for (endpoint, more, completion_tokens) in [
+            (ChatCompletions, "", 4_096),
+            (ChatCompletions, r#","n":3"#, 3 * 4_096),
+            (ChatCompletions, r#","max_tokens":10,"n":3"#, 30),
+            (ChatCompletions, r#","max_tokens":18446744073709551615"#, MOST_TOKENS),
+            (Embeddings, "", 0),
+        ] {
+            let body = format!(r#"{{"model":"m"{more}}}"#);
+            let prompt_tokens = (body.len() as u64).div_ceil(2);
+            let call = Call::parse(endpoint, Bytes::from(body.clone())).unwrap();
+            assert_eq!(call.worst, Worst { prompt_tokens, completion_tokens }, "{endpoint:?} {body}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_for_us_goes_no_further() {
+        for (body, includes, sent) in [
+            (r#"{"model":"m"}"#, false, r#"{"model":"m"}"#),
+            (r#"{"model":"m","usage":{"include":true},"x":1.50}"#, true, r#"{"model":"m","x":1.50}"#),
+            (r#"{"usage":{"include":false},"model":"m"}"#, false, r#"{"model":"m"}"#),
+            (r#"{"usage":{"include":"yes"},"model":"m"}"#, false, r#"{"model":"m"}"#),
+            (
+                r#"{"model":"m","stream":true,"usage":{"include":true}}"#,
+                true,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"model":"m","stream":true,"stream_options":{"a":1},"usage":{"include":true}}"#,
+                true,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+        ] {
+            let call = Call::parse(Endpoint::ChatCompletions, Bytes::from_static(body.as_bytes())).unwrap();
+            assert_eq!((call.includes_cost, &call.body[..]), (includes, sent.as_bytes()), "{body}");
         }
     }
 

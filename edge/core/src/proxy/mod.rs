@@ -3,12 +3,16 @@
 //! A call goes to a node that serves its model, else to the upstream. What comes back is what they said, byte for
 //! byte. Owns no table: calls are recorded by `usage`, nodes chosen by `nodes`.
 
+mod bill;
 mod call;
+mod generations;
 mod groq;
+mod include;
 mod limits;
 mod meter;
 mod refusal;
 mod relay;
+mod settlement;
 mod watch;
 
 pub(crate) use groq::Catalogue;
@@ -17,6 +21,7 @@ use crate::{
     App, Error,
     access::Access,
     app::Id,
+    billing,
     keys::{Caller, KeyError},
     limits::{Ask, take},
     nodes,
@@ -57,6 +62,21 @@ pub(crate) fn routes() -> Vec<Route> {
             limits::show,
             "Shows an organisation's limits and a key's, and what is left of them.",
         ),
+        get(
+            "/v1/generations/{generation}",
+            Access::KEY,
+            generations::of_key,
+            "Shows what became of a call of the key.",
+        )
+        .at_root(),
+        get(
+            "/generations/{generation}",
+            Access::member(Permission::UsageRead),
+            generations::of_org,
+            "Shows what became of a call of the organisation, what it cost, and its receipt.",
+        ),
+        get("/.well-known/receipt-keys.json", Access::ANYONE, generations::keys, "The keys that verify our receipts.")
+            .at_root(),
         // A model's id may hold slashes, as Hugging Face's do.
         get("/v1/models/{*model}", Access::KEY, show_model, "Shows one model.").at_root(),
     ]
@@ -89,7 +109,8 @@ async fn relay(
     // What was refused so far has cost nothing.
     let ask = Ask::new(&app, caller.org_id, caller.key_id, caller.quotas, call.estimate.total());
     let permit = take(&app, ask).await?;
-    let meter = Meter::start(&app, &caller, id, &call, permit);
+    let hold = billing::hold(&app, &caller, &call.model, call.worst).await?;
+    let meter = Meter::start(&app, &caller, id, &call, permit, hold);
     relay::run(&app, id, caller, call, meter).await
 }
 

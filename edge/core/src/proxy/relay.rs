@@ -1,15 +1,17 @@
 //! Sends a call to where it can be answered, and brings the answer back.
 
 use super::{
-    call::Call,
-    groq,
-    meter::{self, Meter},
+    bill::Bill,
+    call::{Call, Endpoint, tokens_of},
+    groq, include,
+    meter::Meter,
     refusal,
+    settlement::{self, Heard},
     watch::{self, Refusal},
 };
 use crate::{
     App, Error,
-    host::{Cut, EndCause, FetchError, RelayOptions, Relayed, StreamEnd, random},
+    host::{Cut, EndCause, FetchError, RelayOptions, Relayed, StreamEnd, StreamReader, random},
     keys::{Caller, KeyError},
     nodes::{self, CallGuard, Chosen, Node},
 };
@@ -19,14 +21,14 @@ use futures_util::{
     FutureExt as _,
     future::{self, BoxFuture, Either},
 };
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use serde::Deserialize;
+use serde_json::Value;
 use shared::{
     id::{NodeId, RequestId},
     node::{HEADERS, sign},
-    usage::Usage,
 };
+use std::sync::Arc;
 
 /// How many nodes a call is offered to before it is given up.
 const NODES_TRIED: usize = 3;
@@ -43,6 +45,9 @@ struct Sent {
     guard: Option<CallGuard>,
 }
 
+/// What a call costs, in dollars.
+const COST: HeaderName = HeaderName::from_static("x-nest-cost");
+
 /// Answers `call`, and settles `meter` when the answer is over.
 pub(super) async fn run(
     app: &App,
@@ -55,15 +60,15 @@ pub(super) async fn run(
     let slot = meter.slot();
     let result = async {
         let Sent { relayed, guard } = send(app, id, &call, &refusal, &mut meter).await?;
-        meter.first_byte();
+        meter.bill().first_byte();
         match relayed {
             Relayed::Stream { response, end, cut } => Ok(Answer::Stream(response, end, cut, guard)),
-            Relayed::Answer(response) => whole(app, response).await,
+            Relayed::Answer(response) => whole(app, call.endpoint, response).await,
         }
     };
     match slot.hold(result).await {
         Ok(Answer::Stream(response, end, cut, guard)) => {
-            let task = app.clone();
+            let (task, bill) = (app.clone(), meter.bill().clone());
             app.host.defer(
                 async move {
                     let ended = watch::ended(&task, caller, meter.started(), end, cut, &refusal);
@@ -73,12 +78,10 @@ pub(super) async fn run(
                 }
                 .boxed(),
             );
-            Ok(stream_head(response))
+            let response = stream_head(response);
+            Ok(if call.includes_cost { response.map(|body| include::in_stream(body, bill)) } else { response })
         }
-        Ok(Answer::Whole(body, usage)) => {
-            meter.complete(usage);
-            Ok(json_response(body))
-        }
+        Ok(Answer::Whole(body, heard)) => Ok(whole_response(&call, meter, body, heard)),
         Err(error) => {
             meter.fail(&error);
             Err(error)
@@ -86,9 +89,22 @@ pub(super) async fn run(
     }
 }
 
+/// A whole answer on its way out, with what it costs.
+fn whole_response(call: &Call, meter: Meter, body: Bytes, heard: Heard) -> Response {
+    let (usage, ..) = meter.bill().price(heard);
+    let charge = meter.complete(heard);
+    let body = if call.includes_cost { include::in_answer(&body, usage, charge.cost) } else { body };
+    let mut response = json_response(body);
+    if charge.price_version.is_some() {
+        let cost = HeaderValue::try_from(charge.cost.to_string()).expect("an amount is plain ASCII");
+        response.headers_mut().insert(COST, cost);
+    }
+    response
+}
+
 enum Answer {
     Stream(Response<Body>, BoxFuture<'static, StreamEnd>, Cut, Option<CallGuard>),
-    Whole(Bytes, Option<Usage>),
+    Whole(Bytes, Heard),
 }
 
 /// Sends `call` to a node that serves its model, else to the upstream. Another node is tried only when the one before
@@ -104,7 +120,9 @@ async fn send(app: &App, id: RequestId, call: &Call, refusal: &Refusal, meter: &
         };
         tried.push(node.id);
         meter.sent_to(format!("node:{}", node.id));
-        match exchange(app, id, refusal, node_request(app, id, &node, call)).await {
+        // A node's work costs nothing but its time, so it is spared the rest, and what it has sent is counted here.
+        let options = options(app, id, call, refusal, meter.bill(), 0);
+        match exchange(app, options, node_request(app, id, &node, call)).await {
             Ok(relayed) => return Ok(Sent { relayed, guard: Some(guard) }),
             Err(Error::Upstream(FetchError::Connect(cause))) => {
                 tracing::warn!(node.id = %node.id, cause = %cause, "node {} refuses connections", node.id);
@@ -131,7 +149,8 @@ async fn to_upstream(
         return Err(no_model());
     }
     meter.sent_to("groq".to_owned());
-    let relayed = exchange(app, id, refusal, groq::relay_request(upstream, call)).await?;
+    let options = options(app, id, call, refusal, meter.bill(), app.config.drain_ms);
+    let relayed = exchange(app, options, groq::relay_request(upstream, call)).await?;
     Ok(Sent { relayed, guard: None })
 }
 
@@ -152,11 +171,20 @@ fn node_request(app: &App, id: RequestId, node: &Node, call: &Call) -> Request<B
         .expect("a registered base URL with a static path is a URI")
 }
 
+/// How the answer to `call` is to be relayed.
+fn options(app: &App, id: RequestId, call: &Call, refusal: &Refusal, bill: &Arc<Bill>, drain_ms: u64) -> RelayOptions {
+    let (refusal, bill) = (refusal.clone(), bill.clone());
+    let close = move |end: &StreamEnd| {
+        // Before the client has the last byte, so that a crash right after it loses nothing.
+        bill.close_stream(end);
+        closing(end, refusal.get(), id, &bill.closing())
+    };
+    let reader = if call.includes_cost { StreamReader::Core } else { StreamReader::Client };
+    RelayOptions { idle_ms: app.config.idle_timeout_ms, drain_ms, reader, close: Box::new(close) }
+}
+
 /// Waits for the head of an answer, and reads it to the end if it is a refusal.
-async fn exchange(app: &App, id: RequestId, refusal: &Refusal, request: Request<Bytes>) -> Result<Relayed, Error> {
-    let refusal = refusal.clone();
-    let close = move |end: &StreamEnd| closing(end, refusal.get(), id);
-    let options = RelayOptions { idle_ms: app.config.idle_timeout_ms, close: Box::new(close) };
+async fn exchange(app: &App, options: RelayOptions, request: Request<Bytes>) -> Result<Relayed, Error> {
     let timeout = app.host.sleep(app.config.first_byte_timeout_ms);
     let relayed = match future::select(app.host.relay(request, options), timeout).await {
         Either::Left((relayed, _)) => relayed?,
@@ -176,35 +204,67 @@ async fn exchange(app: &App, id: RequestId, refusal: &Refusal, request: Request<
     }
 }
 
-/// What follows an upstream's last byte: nothing, or the error that tells why there is no more. `refusal` is what
-/// became of the stream's key.
-fn closing(end: &StreamEnd, refusal: Option<KeyError>, id: RequestId) -> Bytes {
+/// What follows an upstream's last byte: the error that tells why there is no more, if any, and `bill`. `refusal` is
+/// what became of the stream's key.
+fn closing(end: &StreamEnd, refusal: Option<KeyError>, id: RequestId, bill: &str) -> Bytes {
     let error = match end.cause {
-        EndCause::Cut if !end.said.finished => refusal.map_or(Error::UpstreamCut, Error::Key),
-        _ if meter::is_cut(end) => Error::UpstreamCut,
-        _ => return Bytes::new(),
+        EndCause::Cut if !end.said.finished => Some(refusal.map_or(Error::UpstreamCut, Error::Key)),
+        _ => settlement::is_cut(end).then_some(Error::UpstreamCut),
     };
-    // An event that was cut in its middle is ended first, so that it cannot swallow the error.
-    let separator = if end.tail.is_empty() || end.tail.ends_with(b"\n\n") { "" } else { "\n\n" };
-    format!("{separator}{}", error.openai(Some(id)).to_event()).into()
+    let error = error.map(|it| it.openai(Some(id)).to_event()).unwrap_or_default();
+    if error.is_empty() && bill.is_empty() {
+        return Bytes::new();
+    }
+    // An event that was cut in its middle is ended first, so that it cannot swallow what follows.
+    let ended = end.tail.is_empty() || end.tail.ends_with(b"\n\n") || end.tail.ends_with(b"\r\n\r\n");
+    let separator = if ended { "" } else { "\n\n" };
+    format!("{separator}{error}{bill}").into()
 }
 
 /// A whole answer: held until it is complete, so that it goes out with its length, or as an error.
-async fn whole(app: &App, response: Response<Body>) -> Result<Answer, Error> {
-    #[derive(Deserialize)]
+async fn whole(app: &App, endpoint: Endpoint, response: Response<Body>) -> Result<Answer, Error> {
+    #[derive(serde::Deserialize)]
     struct Counted {
         // Counts that cannot be read are none; the answer is whole without them.
         #[serde(default)]
-        usage: Option<serde_json::Value>,
+        usage: Option<Value>,
     }
     let status = response.status();
     let body = collect(app, response.into_body(), ANSWER_BYTES).await?;
     match serde_json::from_slice::<Counted>(&body) {
-        Ok(counted) => Ok(Answer::Whole(body, counted.usage.and_then(|it| serde_json::from_value(it).ok()))),
+        Ok(counted) => {
+            let usage = counted.usage.and_then(|it| serde_json::from_value(it).ok());
+            let heard = usage.map_or_else(|| heard_of_answer(endpoint, &body), Heard::Reported);
+            Ok(Answer::Whole(body, heard))
+        }
         Err(error) => {
             tracing::error!(%error, http.status = status.as_u16(), "the upstream's answer is not JSON");
             Err(Error::UpstreamFailed { status })
         }
+    }
+}
+
+/// What an answer without a count of its own holds.
+fn heard_of_answer(endpoint: Endpoint, body: &[u8]) -> Heard {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    match (endpoint, &answer["choices"]) {
+        (Endpoint::Embeddings, _) if answer["data"].is_array() => Heard::Output { tokens: 0 },
+        (Endpoint::ChatCompletions | Endpoint::Completions, Value::Array(choices)) => {
+            let said = choices.iter().flat_map(|it| [&it["message"], &it["text"]]);
+            Heard::Output { tokens: tokens_of(said.map(text_bytes).sum()) }
+        }
+        // An error's text is no output.
+        _ => Heard::Nothing,
+    }
+}
+
+/// Bytes of all texts in a message but its role.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(fields) => fields.iter().filter(|(name, _)| *name != "role").map(|(_, it)| text_bytes(it)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }
 

@@ -24,6 +24,7 @@ pub fn statements() -> Vec<Described> {
         crate::keys::statements(),
         crate::nodes::statements(),
         crate::usage::statements(),
+        crate::billing::statements(),
         crate::admin::statements(),
     ]
     .concat()

@@ -4,16 +4,22 @@
 //! and `usage_rollups`, which the database itself keeps in step with it (migration 12).
 //! What a call costs is billing's; which tokens were counted, and by whom, the proxy says.
 
+mod charge;
 mod csv;
 mod day;
+mod generation;
+mod journal;
 mod report;
 mod rollups;
 mod rules;
 mod sql;
 mod writer;
 
+pub(crate) use charge::Charge;
 pub use csv::Csv;
 pub use day::{Day, DayError};
+pub(crate) use generation::{Generation, find};
+pub(crate) use journal::Journal;
 pub use rollups::Total;
 pub use sql::Call;
 pub(crate) use writer::Writer;
@@ -39,7 +45,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// This slice's statements.
 pub(crate) fn statements() -> Vec<Described> {
-    [sql::statements(), rollups::statements()].concat()
+    [sql::statements(), generation::statements(), rollups::statements()].concat()
 }
 
 /// How a call ended.
@@ -104,6 +110,8 @@ pub(crate) struct Record {
     #[serde(flatten)]
     pub(crate) tokens: Tokens,
     pub(crate) tokens_source: TokensSource,
+    #[serde(flatten)]
+    pub(crate) charge: Charge,
     pub(crate) started_at_ms: i64,
     pub(crate) first_byte_ms: Option<i64>,
     pub(crate) latency_ms: i64,
@@ -112,10 +120,19 @@ pub(crate) struct Record {
 /// Token counts as Postgres can hold them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tokens {
-    prompt_tokens: i64,
-    completion_tokens: i64,
-    cached_tokens: i64,
-    reasoning_tokens: i64,
+    pub(crate) prompt_tokens: i64,
+    pub(crate) completion_tokens: i64,
+    /// Part of the prompt's.
+    pub(crate) cached_tokens: i64,
+    /// Part of the completion's.
+    pub(crate) reasoning_tokens: i64,
+}
+
+impl Tokens {
+    /// Of prompt and completion.
+    pub(crate) fn total(self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens).unsigned_abs()
+    }
 }
 
 impl From<Usage> for Tokens {
@@ -148,6 +165,16 @@ uuids!(RequestId, OrgId, KeyId);
 pub(crate) fn record(app: &App, record: Record) {
     let task = app.clone();
     app.host.defer(Box::pin(async move { writer::write(&task, record).await }));
+}
+
+/// Notes a call's row as it would be written if the process died now. Its end is noted so before [`record`].
+pub(crate) fn note(app: &App, record: &Record) {
+    journal::note(app, record);
+}
+
+/// Writes what a process that died has left in the host's journal.
+pub(crate) async fn recover(app: &App) {
+    journal::recover(app).await;
 }
 
 /// Writes what an outage has left, a batch at a time.

@@ -17,7 +17,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
-use shared::{id::KeyId, time::Timestamp};
+use shared::{id::KeyId, money::Nanos, time::Timestamp};
 use utoipa::ToSchema;
 
 /// Lines of a spreadsheet at most. It has no next page, so that what is longer is refused, not cut off.
@@ -75,6 +75,7 @@ pub(super) struct Sums {
     cached_tokens: i64,
     /// Part of `completion_tokens`.
     reasoning_tokens: i64,
+    cost_usd: Nanos,
     /// Null without calls.
     mean_latency_ms: Option<i64>,
     /// When the last of these calls began.
@@ -145,6 +146,7 @@ impl Line {
             completion_tokens: self.completion_tokens,
             cached_tokens: self.cached_tokens,
             reasoning_tokens: self.reasoning_tokens,
+            cost_usd: Nanos(self.cost_nanos),
             mean_latency_ms: self.mean_latency_ms,
             last_used_at: self.last_used_at,
         }
@@ -157,6 +159,7 @@ impl Line {
             completion_tokens: self.all_completion_tokens,
             cached_tokens: self.all_cached_tokens,
             reasoning_tokens: self.all_reasoning_tokens,
+            cost_usd: Nanos(self.all_cost_nanos),
             mean_latency_ms: self.all_mean_latency_ms,
             last_used_at: self.all_last_used_at,
         }
@@ -171,7 +174,15 @@ fn spreadsheet(question: &Question, lines: Vec<Line>) -> Response {
         Group::Model => &["model"],
         Group::Outcome => &["outcome"],
     };
-    let sums = ["calls", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "mean_latency_ms"];
+    let sums = [
+        "calls",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "cost_usd",
+        "mean_latency_ms",
+    ];
     let header: Vec<&str> = question.group_by.iter().flat_map(of_group).copied().chain(sums).collect();
     let mut csv = Csv::new(&header);
     for line in lines.into_iter().filter(|line| line.day.is_some()) {
@@ -193,5 +204,5 @@ fn fields(line: UsageLine) -> Vec<String> {
     let counts = [sums.calls, sums.prompt_tokens, sums.completion_tokens, sums.cached_tokens, sums.reasoning_tokens];
     let groups = day.into_iter().chain(key.into_iter().flatten()).chain(model).chain(outcome);
     let mean = sums.mean_latency_ms.map(|it| it.to_string()).unwrap_or_default();
-    groups.chain(counts.map(|it| it.to_string())).chain([mean]).collect()
+    groups.chain(counts.map(|it| it.to_string())).chain([sums.cost_usd.to_string(), mean]).collect()
 }

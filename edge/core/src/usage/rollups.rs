@@ -27,6 +27,7 @@ row! {
         pub(super) completion_tokens: i64,
         pub(super) cached_tokens: i64,
         pub(super) reasoning_tokens: i64,
+        pub(super) cost_nanos: i64,
         pub(super) mean_latency_ms: Option<i64>,
         pub(super) last_used_at: Option<Timestamp>,
         pub(super) all_calls: i64,
@@ -34,6 +35,7 @@ row! {
         pub(super) all_completion_tokens: i64,
         pub(super) all_cached_tokens: i64,
         pub(super) all_reasoning_tokens: i64,
+        pub(super) all_cost_nanos: i64,
         pub(super) all_mean_latency_ms: Option<i64>,
         pub(super) all_last_used_at: Option<Timestamp>,
     }
@@ -51,6 +53,7 @@ row! {
         pub completed: i64,
         pub prompt_tokens: i64,
         pub completion_tokens: i64,
+        pub cost_nanos: i64,
         pub mean_latency_ms: i64,
     }
 }
@@ -67,7 +70,7 @@ sql! {
                 case when $10::bool then outcome else '' end as outcome,
                 sum(calls) as calls, sum(prompt_tokens) as prompt_tokens, sum(completion_tokens) as completion_tokens,
                 sum(cached_tokens) as cached_tokens, sum(reasoning_tokens) as reasoning_tokens,
-                sum(latency_ms) as latency_ms, max(last_started_at) as last_used_at
+                sum(cost_nanos) as cost_nanos, sum(latency_ms) as latency_ms, max(last_started_at) as last_used_at
             from usage_rollups
             where org_id = $1::text::uuid and day between $2::text::date and $3::text::date
                 and ($4::text is null or key_id = $4::text::uuid) and ($5::text is null or model = $5::text)
@@ -78,13 +81,13 @@ sql! {
             select coalesce(sum(calls), 0) as calls, coalesce(sum(prompt_tokens), 0) as prompt_tokens,
                 coalesce(sum(completion_tokens), 0) as completion_tokens,
                 coalesce(sum(cached_tokens), 0) as cached_tokens,
-                coalesce(sum(reasoning_tokens), 0) as reasoning_tokens,
+                coalesce(sum(reasoning_tokens), 0) as reasoning_tokens, coalesce(sum(cost_nanos), 0) as cost_nanos,
                 sum(latency_ms) as latency_ms, max(last_used_at) as last_used_at
             from grouped
         ),
         page as (
             select day, key, model, outcome, calls, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens,
-                latency_ms, last_used_at
+                cost_nanos, latency_ms, last_used_at
             from grouped
             where $11::text is null or (day collate \"C\", key collate \"C\", model collate \"C\", outcome collate \"C\")
                 > ($11::text::json ->> 0, $11::text::json ->> 1, $11::text::json ->> 2, $11::text::json ->> 3)
@@ -97,6 +100,7 @@ sql! {
             least(coalesce(page.completion_tokens, 0), 9223372036854775807)::int8 as completion_tokens,
             least(coalesce(page.cached_tokens, 0), 9223372036854775807)::int8 as cached_tokens,
             least(coalesce(page.reasoning_tokens, 0), 9223372036854775807)::int8 as reasoning_tokens,
+            least(coalesce(page.cost_nanos, 0), 9223372036854775807)::int8 as cost_nanos,
             round(page.latency_ms / nullif(page.calls, 0))::int8 as mean_latency_ms,
             (extract(epoch from page.last_used_at) * 1000)::int8 as last_used_at,
             all_groups.calls::int8 as all_calls,
@@ -104,6 +108,7 @@ sql! {
             least(all_groups.completion_tokens, 9223372036854775807)::int8 as all_completion_tokens,
             least(all_groups.cached_tokens, 9223372036854775807)::int8 as all_cached_tokens,
             least(all_groups.reasoning_tokens, 9223372036854775807)::int8 as all_reasoning_tokens,
+            least(all_groups.cost_nanos, 9223372036854775807)::int8 as all_cost_nanos,
             round(all_groups.latency_ms / nullif(all_groups.calls, 0))::int8 as all_mean_latency_ms,
             (extract(epoch from all_groups.last_used_at) * 1000)::int8 as all_last_used_at
         from all_groups left join page on true
@@ -115,6 +120,7 @@ sql! {
             coalesce(sum(rollup.calls) filter (where rollup.outcome = 'completed'), 0)::int8 as completed,
             least(sum(rollup.prompt_tokens), 9223372036854775807)::int8 as prompt_tokens,
             least(sum(rollup.completion_tokens), 9223372036854775807)::int8 as completion_tokens,
+            least(sum(rollup.cost_nanos), 9223372036854775807)::int8 as cost_nanos,
             round(sum(rollup.latency_ms) / sum(rollup.calls))::int8 as mean_latency_ms
         from usage_rollups rollup join api_keys key on key.id = rollup.key_id
         where rollup.day >= $1::text::date

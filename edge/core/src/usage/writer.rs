@@ -8,7 +8,7 @@
 //! wakes runs in that request's context, where it may do no I/O of its own, and on Spin it may not wake at all. A turn
 //! to write ends by itself, since a context that goes away runs no destructor.
 
-use super::Record;
+use super::{Record, journal};
 use crate::{App, error::chain, sql::SqlError};
 use shared::time::Timestamp;
 use std::{
@@ -132,7 +132,11 @@ async fn write_batch(app: &App, turn: Turn, batch: Vec<Record>) {
     let now = app.host.now();
     let mut pending = app.usage.lock();
     match written {
-        Ok(()) => pending.settle(turn),
+        Ok(()) => {
+            pending.settle(turn);
+            drop(pending);
+            journal::forget(app, &batch);
+        }
         Err(error) => {
             tracing::warn!(error = %chain(&error), rows = pending.records.len(), "usage could not be written yet");
             pending.postpone(turn, now);
@@ -215,7 +219,7 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::{Outcome, Tokens, TokensSource};
+    use crate::usage::{Charge, Outcome, Tokens, TokensSource};
     use shared::id::{KeyId, OrgId, RequestId};
     use uuid::Uuid;
 
@@ -232,6 +236,7 @@ mod tests {
             outcome: Outcome::Completed,
             tokens: Tokens::default(),
             tokens_source: TokensSource::None,
+            charge: Charge::default(),
             started_at_ms: 0,
             first_byte_ms: None,
             latency_ms: 0,

@@ -1,12 +1,13 @@
 //! Each act of the API once: it leaves an entry in the audit log, and nothing is stored of what it was not asked for.
 //!
 //! [`script`] does everything that people do, [`factors`] what they prove themselves with, [`machines`] what programs,
-//! nodes and operators do. [`run`] sends it, with whatever else bodies are to carry, which [`extras`] finds in the
+//! nodes and operators do, [`money`] how it is paid. [`run`] sends it, with whatever else bodies are to carry, which [`extras`] finds in the
 //! schema and in the document; [`stored`] is what has come of it.
 
 mod extras;
 mod factors;
 mod machines;
+mod money;
 mod run;
 mod script;
 mod stored;

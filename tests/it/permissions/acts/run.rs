@@ -149,7 +149,7 @@ impl Run {
     fn request(&self, act: &Act<'_>, body: &Value) -> RequestBuilder {
         let request = self.edge.request(act.method.clone(), &act.path());
         match act.carrier {
-            Carrier::Json => request.json(body),
+            Carrier::Json => request.header("idempotency-key", uuid::Uuid::new_v4().to_string()).json(body),
             Carrier::Form => {
                 let fields: Vec<(String, String)> =
                     body.as_object().unwrap().iter().map(|(name, value)| (name.clone(), as_field(value))).collect();

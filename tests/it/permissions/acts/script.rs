@@ -4,6 +4,7 @@ use super::{
     extras::Extras,
     factors::second_factors,
     machines::{forms, models, operators},
+    money::money,
     run::{Act, Run, field},
 };
 use nest_tests::{edge::PASSWORD, person::Person};
@@ -60,6 +61,7 @@ pub(super) async fn script(extras: Extras) -> Run {
     forms(&mut run, &ada).await;
     models(&mut run).await;
     operators(&mut run).await;
+    money(&mut run).await;
     run.act(Some(&ada), Act::new(Method::DELETE, "/orgs/{org}", &[org], json!({}))).await;
     run
 }
@@ -169,5 +171,8 @@ async fn members(run: &mut Run, ada: &Person, bob: &Person, org: &str) {
     let path = "/orgs/{org}/members/{user}";
     let bob = bob.user_id.to_string();
     run.act(Some(ada), Act::new(Method::PATCH, path, &[org, &bob], json!({ "role": "member" }))).await;
+    let spend = json!({ "spend": { "cap_usd": "5", "period": "month" } });
+    run.act(Some(ada), Act::new(Method::PUT, "/orgs/{org}/members/{user}/spend", &[org, &bob], spend.clone())).await;
+    run.act(Some(ada), Act::new(Method::PUT, "/billing/spend", &[], spend)).await;
     run.act(Some(ada), Act::new(Method::DELETE, path, &[org, &bob], json!({}))).await;
 }

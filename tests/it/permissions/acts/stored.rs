@@ -1,7 +1,7 @@
 //! All that is stored, without what differs from run to run.
 
 use nest_tests::TestEdge;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Every row, with names in the place of ids, and whether it is set in the place of a time or a secret.
 pub(super) async fn stored(edge: TestEdge) -> Vec<String> {
@@ -41,9 +41,16 @@ fn plain(column: &str, value: &Value, names: &[(String, String)]) -> Value {
     if column.ends_with("_ms") || (column == "at" && value.is_number()) {
         return Value::Null;
     }
-    let Value::String(text) = value else { return value.clone() };
+    let all = |fields: &Map<String, Value>| {
+        fields.iter().map(|(name, value)| (name.clone(), plain(name, value, names))).collect::<Value>()
+    };
+    let text = match value {
+        Value::String(text) => text,
+        Value::Object(fields) => return all(fields),
+        other => return other.clone(),
+    };
     if let Ok(Value::Object(fields)) = serde_json::from_str(text) {
-        return fields.iter().map(|(name, value)| (name.clone(), plain(name, value, names))).collect();
+        return all(&fields);
     }
     let mut text = text.clone();
     for (id, name) in names {

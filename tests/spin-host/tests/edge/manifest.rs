@@ -6,7 +6,7 @@ use shared::setting::Setting;
 use std::collections::BTreeSet;
 
 /// Settings of a server that listens and pools connections itself.
-const NOT_ON_SPIN: [&str; 4] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL"];
+const NOT_ON_SPIN: [&str; 5] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_URL", "USAGE_JOURNAL"];
 
 /// Where an edge that is far from its database does better by default.
 const OTHER_DEFAULTS: [(&str, &str); 1] = [("KEY_CACHE_MS", "5000")];

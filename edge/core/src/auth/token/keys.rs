@@ -6,7 +6,7 @@
 
 use crate::root::{Root, Roots};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
-use ed25519_compact::{KeyPair, Seed};
+use ed25519_compact::{KeyPair, PublicKey, Seed};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use shared::time::Timestamp;
@@ -73,14 +73,30 @@ impl Key {
     pub(super) fn derive(root: &Root, period: i64) -> Self {
         let seed = root.derive(&format!("nest access token key v1 {period}"));
         let pair = KeyPair::from_seed(Seed::new(seed));
-        let id = BASE64URL.encode(&Sha256::digest(pair.pk.as_slice())[..12]);
+        let id = id(&pair.pk);
         let header = format!(r#"{{"alg":"EdDSA","typ":"at+jwt","kid":"{id}"}}"#);
         Self { header: BASE64URL.encode(header), pair, id }
     }
 
     pub(super) fn jwk(&self) -> Jwk {
-        let x = BASE64URL.encode(self.pair.pk.as_slice());
-        Jwk { kty: "OKP", crv: "Ed25519", alg: "EdDSA", usage: "sig", kid: self.id.clone(), x }
+        Jwk::of(&self.pair.pk)
+    }
+}
+
+/// A key's name: the beginning of its hash.
+fn id(key: &PublicKey) -> String {
+    BASE64URL.encode(&Sha256::digest(key.as_slice())[..12])
+}
+
+impl Jwk {
+    /// A key that signs.
+    pub(crate) fn of(key: &PublicKey) -> Self {
+        let x = BASE64URL.encode(key.as_slice());
+        Self { kty: "OKP", crv: "Ed25519", alg: "EdDSA", usage: "sig", kid: id(key), x }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.kid
     }
 }
 

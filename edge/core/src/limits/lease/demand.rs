@@ -13,7 +13,7 @@ const BUSY: u64 = 8;
 
 /// Doubles while leases are used up in less than half their life, halves while more than half of one is left over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Demand {
+pub(crate) struct Demand {
     ahead: u64,
     most: u64,
     /// Requests since the last take, and when that was.
@@ -22,17 +22,17 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    pub(super) const fn new(now: Timestamp) -> Self {
+    pub(crate) const fn new(now: Timestamp) -> Self {
         Self { ahead: 1, most: MOST, spent: 0, since: now }
     }
 
     /// For a process that lives for a few requests: what it took ahead would be lost with it.
-    pub(super) const fn of_the_moment(now: Timestamp) -> Self {
+    pub(crate) const fn of_the_moment(now: Timestamp) -> Self {
         Self { most: 1, ..Self::new(now) }
     }
 
     /// How many requests to take for.
-    pub(super) const fn ahead(&self) -> u64 {
+    pub(crate) const fn ahead(&self) -> u64 {
         self.ahead
     }
 
@@ -41,12 +41,12 @@ impl Demand {
     }
 
     /// Counts a request.
-    pub(super) const fn spend(&mut self) {
+    pub(crate) const fn spend(&mut self) {
         self.spent += 1;
     }
 
     /// Looks at what came since the last take, at the next one.
-    pub(super) fn adapt(&mut self, now: Timestamp) {
+    pub(crate) fn adapt(&mut self, now: Timestamp) {
         let age_ms = now.since_ms(self.since).max(1).unsigned_abs();
         // At this pace the present size would last so long.
         let lasts_ms = (age_ms * self.ahead).checked_div(self.spent).unwrap_or(u64::MAX);
@@ -59,7 +59,7 @@ impl Demand {
     }
 
     /// Nobody has come for a while.
-    pub(super) const fn rest(&mut self, now: Timestamp) {
+    pub(crate) const fn rest(&mut self, now: Timestamp) {
         *self = Self { ahead: 1, spent: 0, since: now, ..*self };
     }
 }

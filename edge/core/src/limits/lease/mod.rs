@@ -14,6 +14,7 @@ mod taking;
 mod tests;
 mod waiting;
 
+pub(crate) use demand::Demand;
 pub(crate) use permit::{Permit, Slot};
 
 use super::{

@@ -1,0 +1,3 @@
+//! Stripe: who brings money in.
+
+pub mod signature;
