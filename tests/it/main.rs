@@ -24,6 +24,7 @@ mod dev;
 mod embeddings;
 mod encryption;
 mod errors;
+mod fake_stripe;
 mod foreign;
 mod gpu_node;
 mod host;

@@ -72,6 +72,8 @@ const SUITES: &[(&str, &[Host])] = &[
     ("crash", NATIVE),
     ("dev", NATIVE),
     ("journal", NATIVE),
+    // The stand-in for Stripe, without an edge.
+    ("fake_stripe", NATIVE),
     ("leases", NATIVE),
     // Kills processes, stops databases, and moves the clock under calls that run.
     ("money", NATIVE),
