@@ -60,6 +60,12 @@ pub(crate) enum Command {
     /// Pull, list and try models.
     #[command(subcommand)]
     Models(crate::models::ModelsCommand),
+    /// Set and show the plans that organisations may subscribe to.
+    #[command(subcommand)]
+    Plans(crate::plans::Plans),
+    /// Bring Stripe in line with the plans, and see what it told and what it did not.
+    #[command(subcommand)]
+    Stripe(crate::stripe::Stripe),
     /// Show what was used.
     Usage(Usage),
     /// Prove that the books balance, grant credit, and publish prices.

@@ -36,7 +36,8 @@ pub(crate) async fn open_with_keys(settings: &Settings) -> anyhow::Result<(Datab
     Ok((database, config.keyring))
 }
 
-async fn connect(settings: &Settings) -> anyhow::Result<(Database, Config)> {
+/// The same, with all that an edge is configured with.
+pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<(Database, Config)> {
     let url = url(settings)?;
     // No command signs calls to nodes; whoever runs one on a bare database need not have the root secret.
     let lookup = |name: &str| match name {

@@ -15,11 +15,13 @@ mod migrate;
 mod models;
 mod node;
 mod nodes;
+mod plans;
 mod report;
 mod serve;
 mod settings;
 mod state;
 mod status;
+mod stripe;
 mod tick;
 mod usage;
 
@@ -53,6 +55,8 @@ fn run(command: Command, state_dir: &Path, settings: &Settings, report: Report) 
         Command::Keys(verb) => on_runtime(keys::run(verb, settings, report)),
         Command::Nodes(verb) => on_runtime(nodes::run(verb, settings, report)),
         Command::Models(verb) => on_runtime(models::run(verb, settings, state_dir, report)),
+        Command::Plans(verb) => on_runtime(plans::run(verb, settings, report)),
+        Command::Stripe(verb) => on_runtime(stripe::run(verb, settings, report)),
         Command::Billing(verb) => on_runtime(billing::run(verb, settings, report)),
         Command::Usage(usage) => on_runtime(usage::run(usage, settings, report)),
         Command::Config(verb) => config::run(&verb, settings, report),

@@ -19,6 +19,14 @@ impl Settings {
             let mut made = file(&state_dir.join("secrets.env"));
             if let Some(status) = crate::state::read_status(state_dir) {
                 made.extend(status.database_url.map(|url| ("DATABASE_URL".to_owned(), url)));
+                // Whoever brings a key of Stripe's own means Stripe.
+                let has_key =
+                    sources.iter().any(|(_, it)| it.get("STRIPE_SECRET_KEY").is_some_and(|it| !it.is_empty()));
+                if let Some(stripe) = status.fake_stripe.filter(|_| !has_key) {
+                    made.insert("STRIPE_BASE_URL".to_owned(), stripe);
+                    made.insert("STRIPE_SECRET_KEY".to_owned(), fake_stripe::SECRET_KEY.to_owned());
+                    made.insert("PUBLIC_URL".to_owned(), status.edge);
+                }
             }
             made.insert("NODE_MODELS_DIR".to_owned(), state_dir.join("models").display().to_string());
             made.insert("USAGE_JOURNAL".to_owned(), state_dir.join("usage.journal").display().to_string());

@@ -1,4 +1,4 @@
-//! The folder of `nest dev`: `pgdata`, `models`, `logs`, `secrets.env`, `status.json`, and the lock of whoever runs it.
+//! The folder of `nest dev`: `pgdata`, `models`, `logs`, `secrets.env`, `status.json`, `stripe.json`, and the lock of whoever runs it.
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl StateDir {
     /// Forgets database, secrets and status; models stay, since they are the same again.
     pub(crate) fn wipe(&self) -> anyhow::Result<()> {
         embedded::postgres::wipe(&self.join("pgdata"))?;
-        for name in ["secrets.env", "status.json", "node.key", "usage.journal"] {
+        for name in ["secrets.env", "status.json", "node.key", "usage.journal", "stripe.json"] {
             remove(&self.join(name))?;
         }
         Ok(())

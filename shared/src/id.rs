@@ -102,6 +102,8 @@ ids! {
     MailId = "mail";
     /// One call, from its arrival at the edge to its row in `usage`.
     RequestId = "req";
+    /// Credit that was asked for.
+    TopUpId = "topup";
 }
 
 #[cfg(test)]

@@ -97,6 +97,9 @@ async fn one_command_runs_everything_and_leaves_nothing_behind() {
     }
     let models: Vec<&str> = status["models"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
     assert!([CHAT, EMBEDDING].into_iter().chain(embedded::groq::MODELS).all(|it| models.contains(&it)), "{models:?}");
+    let stripe = status["fake_stripe"].as_str().unwrap();
+    let page = nest_tests::edge::client().get(stripe).send().await.unwrap();
+    assert!(page.text().await.unwrap().contains(&format!("{}/webhooks/stripe", status["edge"].as_str().unwrap())));
     let demo = &status["demo"];
     assert!(["email", "password", "api_key", "org"].iter().all(|it| demo[it].is_string()));
 

@@ -15,6 +15,7 @@ const WITHOUT_BODY: &[&str] = &[
     "postAuthMfaPasskeysOptions",
     "postAuthMfaRecoveryCodes",
     "postAuthMfaTotp",
+    "postBillingPortal",
 ];
 
 /// Answers whose status says it all.

@@ -37,7 +37,7 @@ pub struct Logged {
 }
 
 /// Settings that a developer's shell may hold and that would change what is tested.
-const UNSET: [&str; 8] = [
+const UNSET: [&str; 11] = [
     "APP_ENV",
     "DATABASE_URL",
     "GROK_API_KEY",
@@ -46,6 +46,9 @@ const UNSET: [&str; 8] = [
     "OPENAI_BASE_URL",
     "OPENAI_MODEL_NAME",
     "SECRET_KEY",
+    "STRIPE_BASE_URL",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRETS",
 ];
 
 impl Nest {

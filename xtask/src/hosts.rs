@@ -49,6 +49,7 @@ const SUITES: &[(&str, &[Host])] = &[
     ("sessions", EVERYWHERE),
     ("orgs", EVERYWHERE),
     ("permissions", EVERYWHERE),
+    ("payments", EVERYWHERE),
     ("accounts", EVERYWHERE),
     ("logins", EVERYWHERE),
     ("login_flood", NATIVE),
@@ -74,6 +75,7 @@ const SUITES: &[(&str, &[Host])] = &[
     ("journal", NATIVE),
     // The stand-in for Stripe, without an edge.
     ("fake_stripe", NATIVE),
+    ("stripe_cli", NATIVE),
     ("leases", NATIVE),
     // Kills processes, stops databases, and moves the clock under calls that run.
     ("money", NATIVE),

@@ -23,6 +23,9 @@ fn text(status: &Status, took: Duration) -> String {
     if let Some(groq) = &status.fake_groq {
         line("Groq", &format!("{groq} (a stand-in)"));
     }
+    if let Some(stripe) = &status.fake_stripe {
+        line("Stripe", &format!("{stripe} (a stand-in, with its pages)"));
+    }
     line("models", &status.models.join(", "));
     line("demo user", &format!("{} / {}", demo.email, demo.password));
     line("API key", &demo.api_key);

@@ -1,12 +1,13 @@
 //! `nest dev`: everything on one machine, each part a real one.
 //!
-//! Starts Postgres, the stand-in for Groq, the edge and a GPU node, in this order, as processes that cannot outlive
+//! Starts Postgres, the stand-ins for Groq and Stripe, the edge and a GPU node, in this order, as processes that cannot outlive
 //! this one; makes a demo account; prints how to use it all; and stops everything in the opposite order.
 
 mod banner;
 mod demo;
 mod secrets;
 mod stack;
+mod stripe;
 
 pub(crate) use banner::chat_model;
 

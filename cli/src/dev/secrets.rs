@@ -9,7 +9,7 @@ pub(crate) struct Secrets {
 }
 
 /// What is made when it is missing, each 256 bits. (The demo's API key is made by the edge, and added later.)
-const MADE: [&str; 3] = ["SECRET_KEY", "POSTGRES_PASSWORD", "DEMO_PASSWORD"];
+const MADE: [&str; 4] = ["SECRET_KEY", "POSTGRES_PASSWORD", "DEMO_PASSWORD", "STRIPE_WEBHOOK_SECRETS"];
 
 const HEADING: &str = "# Made by `nest dev` for this machine alone. `nest dev --fresh` makes new ones.\n";
 

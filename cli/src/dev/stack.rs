@@ -1,6 +1,6 @@
 //! The parts of the stack: started in order, watched, stopped in the opposite order.
 
-use super::{banner, demo, secrets::Secrets};
+use super::{banner, demo, secrets::Secrets, stripe};
 use crate::{
     args,
     report::Report,
@@ -18,6 +18,7 @@ use embedded::{
     groq::{API_KEY, FakeGroq},
     postgres::{Options, Postgres},
 };
+use fake_stripe::FakeStripe;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::HashMap,
@@ -43,6 +44,7 @@ pub(super) struct Stack<'a> {
     status: Status,
     postgres: Option<Postgres>,
     groq: Option<FakeGroq>,
+    stripe: Option<FakeStripe>,
     edge: Option<Tied>,
     node: Option<Tied>,
 }
@@ -50,7 +52,7 @@ pub(super) struct Stack<'a> {
 impl<'a> Stack<'a> {
     pub(super) fn new(state: &'a StateDir, report: Report) -> Self {
         let status = Status { host: "native".to_owned(), ..Status::default() };
-        Self { state, report, status, postgres: None, groq: None, edge: None, node: None }
+        Self { state, report, status, postgres: None, groq: None, stripe: None, edge: None, node: None }
     }
 
     /// Starts everything, prints the banner, and returns only when a part has ended.
@@ -75,6 +77,9 @@ impl<'a> Stack<'a> {
         }
         self.status.demo = Some(demo);
         self.until_ready("edge", &format!("{}/readyz", self.status.edge)).await?;
+        if let Some(fake) = &self.stripe {
+            stripe::connect(fake, &self.status.edge, &store, &config.stripe).await?;
+        }
         self.state.write_status(&self.status)?;
         if !args.no_node {
             self.pull_models().await?;
@@ -162,6 +167,11 @@ impl<'a> Stack<'a> {
             environment.insert("GROQ_API_KEY".to_owned(), API_KEY.to_owned());
             self.status.fake_groq = Some(groq.url());
             self.groq = Some(groq);
+        }
+        self.stripe = stripe::start(self.state, secrets, &mut environment).await?;
+        if let Some(stripe) = &self.stripe {
+            self.say(&format!("stripe: a stand-in at {}, since STRIPE_SECRET_KEY is not set", stripe.url));
+            self.status.fake_stripe = Some(stripe.url.clone());
         }
         Ok(environment)
     }

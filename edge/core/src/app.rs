@@ -147,6 +147,11 @@ impl Edge {
         clock::compare(&app).await;
     }
 
+    /// Looks through Stripe's lists for what webhooks missed, now, and applies it.
+    pub async fn reconcile(&self, host: Arc<dyn Host>) {
+        billing::stripe::reconcile(&self.app(host)).await;
+    }
+
     /// Writes what an earlier process has left in the host's journal, before this one begins.
     pub async fn recover(&self, host: Arc<dyn Host>) {
         usage::recover(&self.app(host)).await;

@@ -190,6 +190,7 @@ impl Error {
             Self::RateLimited(exceeded) => Some(exceeded.retry_after_s()),
             Self::UpstreamBusy { retry_after_s, .. } => Some(*retry_after_s),
             Self::Auth(error) => error.retry_after_s(),
+            Self::Billing(BillingError::StripeAway) => Some(5),
             Self::NodeAway { .. } | Self::Upstream(_) | Self::Unavailable(_) | Self::LimitsAway => Some(2),
             _ => None,
         }

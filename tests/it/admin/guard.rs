@@ -36,6 +36,9 @@ fn body(route: &Route) -> Option<Value> {
         "prices" if route.method == Method::POST => {
             Some(json!({ "data": [{ "model": "m", "price": { "input": "0.5", "output": "0.5" } }] }))
         }
+        "plans" if route.method == Method::PUT => {
+            Some(json!({ "plans": [{ "id": "pro", "name": "Pro", "price_cents": 2_000, "monthly_credit_usd": "25" }] }))
+        }
         _ => None,
     }
 }
@@ -114,6 +117,7 @@ async fn what_gives_or_takes_rights_needs_a_fresh_proof() {
     let expected = [
         "/admin/orgs/{organisation}/credit",
         "/admin/prices",
+        "/admin/plans",
         "/admin/users/{user}/suspend",
         "/admin/users/{user}/restore",
         "/admin/users/{user}/operator",
@@ -135,6 +139,8 @@ async fn no_operator_acts_as_somebody_else() {
             "POST /admin/orgs/{organisation}/credit",
             "GET /admin/prices",
             "POST /admin/prices",
+            "GET /admin/plans",
+            "PUT /admin/plans",
             "GET /admin/users",
             "GET /admin/users/{user}",
             "POST /admin/users/{user}/suspend",

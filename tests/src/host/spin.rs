@@ -32,6 +32,7 @@ impl Component {
             ("openid_hosts", "http://127.0.0.1:*"),
             ("anchor_host", "http://127.0.0.1:*"),
             ("upstash_host", "http://127.0.0.1:*"),
+            ("stripe_host", "http://127.0.0.1:*"),
         ] {
             variables.push((name.to_owned(), hosts.to_owned()));
         }

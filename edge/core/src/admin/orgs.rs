@@ -88,7 +88,7 @@ pub(super) async fn restore(
 /// The limits of an organisation.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OrgLimits {
-    /// What holds: what operators have set, or else what the edge is configured with.
+    /// What holds: what operators have set, or else what the plan gives, or else what the edge is configured with.
     limits: Quota,
     /// Whether operators have set them.
     set: bool,
@@ -96,8 +96,8 @@ pub(super) struct OrgLimits {
 
 /// `GET /admin/orgs/{organisation}/limits`
 pub(super) async fn limits(app: App, _: Operator, Path(organisation): Path<String>) -> Result<Json<OrgLimits>, Error> {
-    let set = orgs::limits(&app.store, org_id(&organisation)?).await?;
-    Ok(Json(OrgLimits { limits: set.unwrap_or(app.config.limits.org), set: set.is_some() }))
+    let own = orgs::limits(&app.store, org_id(&organisation)?).await?;
+    Ok(Json(OrgLimits { limits: own.held().unwrap_or(app.config.limits.org), set: own.set.is_some() }))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -1,5 +1,6 @@
 //! What can go wrong with money.
 
+use super::stripe::{StripeError, signature::SignatureError};
 use http::StatusCode;
 
 /// Why a call or an act was refused for money's sake.
@@ -25,6 +26,24 @@ pub enum BillingError {
     IdempotencyKeyReused,
     #[error("a request with this idempotency key is being answered: ask again")]
     IdempotencyInFlight,
+    #[error("payments are off on this service")]
+    PaymentsOff,
+    #[error("Stripe, which takes payments, cannot be asked now; try again soon")]
+    StripeAway,
+    #[error("Stripe, which takes payments, refused this: write to support")]
+    StripeRefused,
+    #[error("this is not signed by Stripe: {0}")]
+    Signature(SignatureError),
+    #[error("no such plan can be subscribed to")]
+    NoPlan,
+    #[error("the organisation has a plan already: change or end it in the billing portal")]
+    Subscribed,
+    #[error("another checkout of a plan is being begun: ask again")]
+    CheckoutInFlight,
+    #[error("this was paid or has expired: begin anew, with a new idempotency key")]
+    PageGone,
+    #[error("there is no card to pay with: buy credit once on the payment page")]
+    NoCard,
     #[error("{message}")]
     Field { field: &'static str, message: String },
 }
@@ -59,6 +78,15 @@ impl BillingError {
             Self::IdempotencyKeyMissing => (StatusCode::BAD_REQUEST, "idempotency_key_missing"),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::IdempotencyInFlight => (StatusCode::CONFLICT, "idempotency_in_flight"),
+            Self::PaymentsOff => (StatusCode::SERVICE_UNAVAILABLE, "payments_off"),
+            Self::StripeAway => (StatusCode::SERVICE_UNAVAILABLE, "payments_unavailable"),
+            Self::StripeRefused => (StatusCode::BAD_GATEWAY, "payments_failed"),
+            Self::Signature(_) => (StatusCode::BAD_REQUEST, "invalid_signature"),
+            Self::NoPlan => (StatusCode::NOT_FOUND, "plan_not_found"),
+            Self::Subscribed => (StatusCode::CONFLICT, "already_subscribed"),
+            Self::CheckoutInFlight => (StatusCode::CONFLICT, "checkout_in_flight"),
+            Self::PageGone => (StatusCode::CONFLICT, "checkout_gone"),
+            Self::NoCard => (StatusCode::CONFLICT, "payment_method_missing"),
             Self::Field { .. } => (StatusCode::BAD_REQUEST, "invalid_value"),
         }
     }
@@ -70,5 +98,17 @@ impl BillingError {
             Self::Field { field, .. } => Some(field),
             _ => None,
         }
+    }
+}
+
+impl From<StripeError> for BillingError {
+    /// What Stripe said is for the log alone.
+    fn from(error: StripeError) -> Self {
+        match &error {
+            StripeError::Off => return Self::PaymentsOff,
+            StripeError::Away(_) => tracing::warn!(error = %error, "Stripe cannot be asked"),
+            StripeError::Refused { .. } => tracing::error!(error = %error, "Stripe refuses what it was asked"),
+        }
+        if error.is_passing() { Self::StripeAway } else { Self::StripeRefused }
     }
 }

@@ -24,7 +24,7 @@ row! {
         pub(super) disabled: bool,
         pub(super) version: i64,
         pub(super) org_suspended: bool,
-        /// None when no operator has set any.
+        /// What operators have set, or else what the plan gives; none without either.
         pub(super) org_limits: Option<String>,
         pub(super) environment: String,
         pub(super) scopes: String,
@@ -48,7 +48,7 @@ sql! {
             (extract(epoch from key.expires_at) * 1000)::int8 as expires_at,
             key.revoked_at is not null or org.deleted_at is not null as revoked,
             key.disabled_at is not null as disabled, key.version, org.suspended_at is not null as org_suspended,
-            org.limits::text as org_limits,
+            coalesce(org.limits, org.plan_limits)::text as org_limits,
             key.environment, key.scopes, key.models, key.ip_allow, key.limits::text as limits,
             key.created_by::text, key.created_by_client::text,
             owner.kind as owner_kind, owner.role as owner_role, owner.custom_permissions as owner_custom,

@@ -56,11 +56,13 @@ pub enum Template {
     Invitation,
     /// `{org, what, percent, spent, cap, period, then}`: much of a cap or an allowance is used.
     SpendAlert,
+    /// `{what, link}`: a payment failed.
+    PaymentFailed,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Verify,
         Self::AccountExists,
         Self::PasswordReset,
@@ -72,6 +74,7 @@ impl Template {
         Self::IdentityLinked,
         Self::Invitation,
         Self::SpendAlert,
+        Self::PaymentFailed,
     ];
 
     /// Its name in the database, and of its files.
@@ -88,6 +91,7 @@ impl Template {
             Self::IdentityLinked => "identity_linked",
             Self::Invitation => "invitation",
             Self::SpendAlert => "spend_alert",
+            Self::PaymentFailed => "payment_failed",
         }
     }
 

@@ -47,6 +47,7 @@ const SOURCES: &[(&str, &str)] = templates![
     "identity_linked",
     "invitation",
     "spend_alert",
+    "payment_failed",
 ];
 
 /// Names that end in `.html` are escaped for HTML, and no others.
@@ -122,6 +123,7 @@ mod tests {
             Template::FactorChanged => json!({ "what": "an authenticator app was added" }),
             Template::RecoveryCodesLow => json!({ "left": 2 }),
             Template::IdentityLinked => json!({ "provider": "GitHub" }),
+            Template::PaymentFailed => json!({ "what": "The card was refused.", "link": LINK }),
             Template::SpendAlert => json!({
                 "org": "Smith & Sons", "what": "the spend cap of the API key ci", "percent": 90, "spent": "9.01", "cap": "10",
                 "period": "this month",

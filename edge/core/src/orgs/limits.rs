@@ -1,4 +1,5 @@
-//! How much an organisation's keys may do together: what operators set, or else what the edge is configured with.
+//! How much an organisation's keys may do together: what operators set, or else what its plan gives, or else what the
+//! edge is configured with.
 
 use super::OrgError;
 use crate::{
@@ -12,8 +13,9 @@ use serde_json::json;
 use shared::id::OrgId;
 
 row! {
-    struct Limits {
+    struct Row {
         limits: Option<String>,
+        plan_limits: Option<String>,
     }
 }
 
@@ -25,8 +27,8 @@ row! {
 }
 
 sql! {
-    LIMITS(OrgId) -> Limits = "
-        select limits::text from orgs where id = $1::text::uuid and deleted_at is null";
+    LIMITS(OrgId) -> Row = "
+        select limits::text, plan_limits::text from orgs where id = $1::text::uuid and deleted_at is null";
 
     SET(OrgId, Option<String>, Entry) -> Outcome = "
         with acted as (
@@ -39,10 +41,27 @@ sql! {
             exists (select from told where entry > 0) as acted";
 }
 
-/// What operators have set for an organisation; none when they have set nothing.
-pub async fn limits(store: &Store, org: OrgId) -> Result<Option<Quota>, Error> {
+/// The limits that were set for an organisation alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnLimits {
+    /// By operators, which counts more.
+    pub set: Option<Quota>,
+    /// By its plan.
+    pub plan: Option<Quota>,
+}
+
+impl OwnLimits {
+    /// Those that hold; none where what the edge is configured with does.
+    pub fn held(self) -> Option<Quota> {
+        self.set.or(self.plan)
+    }
+}
+
+/// The limits that were set for an organisation alone.
+pub async fn limits(store: &Store, org: OrgId) -> Result<OwnLimits, Error> {
     let row = store.first(&LIMITS, (org,)).await?.ok_or(OrgError::Unknown)?;
-    Ok(row.limits.and_then(|it| serde_json::from_str(&it).ok()))
+    let read = |text: Option<String>| text.and_then(|it| serde_json::from_str(&it).ok());
+    Ok(OwnLimits { set: read(row.limits), plan: read(row.plan_limits) })
 }
 
 /// Sets an organisation's limits, or, without any, lets the configured ones hold again. Edges notice within seconds.

@@ -22,7 +22,7 @@ mod standing;
 pub use error::OrgError;
 pub use extract::{Member, Owner};
 pub(crate) use extract::{client_member, key_member, person_member};
-pub use limits::{limits, set_limits};
+pub use limits::{OwnLimits, limits, set_limits};
 pub use operate::{
     OperatedMember, OperatedMembership, OperatedOrg, OrgFilter, OrgStatus, memberships_of, operated, restore, search,
     suspend,

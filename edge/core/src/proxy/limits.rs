@@ -59,7 +59,7 @@ struct OnLoss {
 /// `GET /limits`
 pub(super) async fn show(app: App, member: Member, Query(ask): Query<Ask>) -> Result<Json<LimitsView>, Error> {
     let org_id = member.org_id;
-    let org = orgs::limits(&app.store, org_id).await?.unwrap_or(app.config.limits.org);
+    let org = orgs::limits(&app.store, org_id).await?.held().unwrap_or(app.config.limits.org);
     let named = match &ask.key_id {
         Some(text) => Some(keys::quota(&app, org_id, text).await?),
         None => None,

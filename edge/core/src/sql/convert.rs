@@ -3,7 +3,8 @@
 use super::{Kind, Value};
 use shared::{
     id::{
-        ClientId, InvitationId, InviteId, KeyId, MailId, NodeId, OrgId, PasskeyId, RequestId, RoleId, SessionId, UserId,
+        ClientId, InvitationId, InviteId, KeyId, MailId, NodeId, OrgId, PasskeyId, RequestId, RoleId, SessionId,
+        TopUpId, UserId,
     },
     time::Timestamp,
 };
@@ -67,7 +68,21 @@ macro_rules! ids {
     )*};
 }
 
-ids!(ClientId, InvitationId, InviteId, KeyId, MailId, NodeId, OrgId, PasskeyId, RequestId, RoleId, SessionId, UserId);
+ids!(
+    ClientId,
+    InvitationId,
+    InviteId,
+    KeyId,
+    MailId,
+    NodeId,
+    OrgId,
+    PasskeyId,
+    RequestId,
+    TopUpId,
+    RoleId,
+    SessionId,
+    UserId
+);
 
 /// Times travel as milliseconds since the epoch; the statement casts to and from `timestamptz`.
 impl SqlType for Timestamp {

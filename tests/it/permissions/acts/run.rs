@@ -1,6 +1,7 @@
 //! A run through the script: each act as it is sent, and what is asked of each.
 
 use super::extras::{Extras, Place};
+use fake_stripe::FakeStripe;
 use nest_tests::{Answer, Person, SignedCall, TestEdge, oauth::form};
 use reqwest::{Method, RequestBuilder, header::CONTENT_TYPE};
 use serde_json::Value;
@@ -20,6 +21,7 @@ const NO_ENTRY: &[(&str, &str)] = &[
     ("POST /v1/chat/completions", "is usage, and stands in the books"),
     ("POST /v1/completions", "is usage, and stands in the books"),
     ("POST /v1/embeddings", "is usage, and stands in the books"),
+    ("POST /webhooks/stripe", "is no act of a person; each event is kept as it came"),
 ];
 
 /// One run through the script.
@@ -59,6 +61,8 @@ enum Carrier<'a> {
     Form,
     /// By a node.
     Signed(&'a CallKey),
+    /// By Stripe.
+    Told(&'a FakeStripe),
 }
 
 impl<'a> Act<'a> {
@@ -82,6 +86,10 @@ impl<'a> Act<'a> {
         Self { carrier: Carrier::Signed(key), ..self }
     }
 
+    pub(super) fn told_by(self, stripe: &'a FakeStripe) -> Self {
+        Self { carrier: Carrier::Told(stripe), ..self }
+    }
+
     /// As the route table has it.
     fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
@@ -89,7 +97,7 @@ impl<'a> Act<'a> {
 
     /// Below which the document's paths lie.
     pub(super) fn prefix(&self) -> &'static str {
-        if self.path.starts_with("/v1/") { "" } else { "/api/v1" }
+        if ["/v1/", "/webhooks/"].iter().any(|it| self.path.starts_with(it)) { "" } else { "/api/v1" }
     }
 
     fn path(&self) -> String {
@@ -160,6 +168,10 @@ impl Run {
                 let call = SignedCall::at(self.edge.now(), key, &self.edge.url, &act.path(), body);
                 let headers = HEADERS.into_iter().zip(call.headers);
                 headers.fold(request, |request, (name, value)| request.header(name, value)).body(call.body)
+            }
+            Carrier::Told(stripe) => {
+                let payload = body.to_string();
+                request.header("stripe-signature", stripe.sign(&payload)).body(payload)
             }
         }
     }

@@ -7,6 +7,7 @@ use super::{
     money::money,
     run::{Act, Run, field},
 };
+use fake_stripe::FakeStripe;
 use nest_tests::{edge::PASSWORD, person::Person};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,7 +44,8 @@ const OF_A_KEY: &[&str] = &[
 
 /// Everything once, on an edge of its own.
 pub(super) async fn script(extras: Extras) -> Run {
-    let mut run = Run::start(&[("PUBLIC_URL", ORIGIN)], extras).await;
+    let stripe = FakeStripe::start().await;
+    let mut run = Run::start(&[&stripe.settings()[..], &[("PUBLIC_URL", ORIGIN)]].concat(), extras).await;
     let ada = run.edge.person("ada@example.com").await;
     let bob = run.edge.person("bob@example.com").await;
     accounts(&mut run).await;
@@ -61,7 +63,7 @@ pub(super) async fn script(extras: Extras) -> Run {
     forms(&mut run, &ada).await;
     models(&mut run).await;
     operators(&mut run).await;
-    money(&mut run).await;
+    money(&mut run, &stripe).await;
     run.act(Some(&ada), Act::new(Method::DELETE, "/orgs/{org}", &[org], json!({}))).await;
     run
 }

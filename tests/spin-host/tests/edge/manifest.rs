@@ -12,8 +12,16 @@ const NOT_ON_SPIN: [&str; 5] = ["HOST", "PORT", "DATABASE_CONNECTIONS", "SMTP_UR
 const OTHER_DEFAULTS: [(&str, &str); 1] = [("KEY_CACHE_MS", "5000")];
 
 /// What only the manifest knows: what may be reached.
-const HOSTS: [&str; 7] =
-    ["database_host", "upstream_host", "node_hosts", "mail_host", "openid_hosts", "anchor_host", "upstash_host"];
+const HOSTS: [&str; 8] = [
+    "database_host",
+    "upstream_host",
+    "node_hosts",
+    "mail_host",
+    "openid_hosts",
+    "anchor_host",
+    "upstash_host",
+    "stripe_host",
+];
 
 fn settings() -> impl Iterator<Item = (String, &'static Setting)> {
     SETTINGS.iter().filter(|it| !NOT_ON_SPIN.contains(&it.name)).map(|it| (it.name.to_ascii_lowercase(), it))

@@ -12,7 +12,7 @@ mod tests;
 pub(super) use rules::Drawn;
 pub(super) use sql::statements;
 
-use super::{BillingError, SpendScope};
+use super::{BillingError, SpendScope, top_up};
 use crate::{App, Error, error::chain, host::random, room, sql::SqlError};
 use rules::{Back, Lease, Look, Step, Take, Watch};
 use shared::{
@@ -101,6 +101,9 @@ async fn take_lease(app: &App, id: Id, mut take: Take) -> Result<Option<Drawn>, 
         let now = app.host.now();
         match answer {
             Ok(Leased { granted, head, refused: None }) => {
+                if granted < take.want {
+                    top_up::soon(app, id.0);
+                }
                 return Ok(app.credit.with(app, id, now, |it| it.granted(&take, (lease, granted, head), sent_at, now)));
             }
             Ok(Leased { refused: Some(why), .. }) => {
@@ -109,6 +112,9 @@ async fn take_lease(app: &App, id: Id, mut take: Take) -> Result<Option<Drawn>, 
                     continue;
                 }
                 let error = refusal(&why);
+                if matches!(error, BillingError::Credit | BillingError::Owed) {
+                    top_up::soon(app, id.0);
+                }
                 app.credit.with(app, id, now, |it| it.refused(&take, error.clone(), now));
                 return Err(error.into());
             }
