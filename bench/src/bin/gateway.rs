@@ -19,6 +19,9 @@ struct Args {
     /// A running Postgres for the edge, in a database of its own.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// Another database of it, to measure the edge with prices beside the edge without.
+    #[arg(long, env = "PRICED_DATABASE_URL", hide_env_values = true, requires = "database_url")]
+    priced_database_url: Option<String>,
     /// The model to ask for, and the one that the mock lists.
     #[arg(long, default_value = "gpt-4o-mini")]
     model: String,
@@ -68,8 +71,14 @@ async fn start(args: &Args) -> anyhow::Result<Vec<Program>> {
         eprintln!("The edge is left out: set DATABASE_URL to measure it.");
         return Ok(vec![mock, floor]);
     };
-    let edge = Edge { nest: &folder.join("nest"), database_url, model: &args.model }.start(&mock).await?;
-    Ok(vec![mock, floor, edge])
+    let nest = &folder.join("nest");
+    let edge = Edge { nest, database_url, model: &args.model }.start(&mock).await?;
+    let mut programs = vec![mock, floor, edge];
+    if let Some(database_url) = &args.priced_database_url {
+        let priced = Edge { nest, database_url, model: &args.model }.start_priced(&programs[0]).await?;
+        programs.push(priced);
+    }
+    Ok(programs)
 }
 
 fn append(results: &Path, section: &str) -> std::io::Result<()> {

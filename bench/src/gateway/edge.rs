@@ -33,6 +33,12 @@ const ORG_LIMITS: &str = "requests_per_minute=1000000000 requests_per_day=100000
 /// The password of everyone whom [`Edge::people`] makes.
 pub(crate) const PASSWORD: &str = "kxo94 plm22 vbb17";
 
+/// A key, and whose it is.
+struct NewKey {
+    org: String,
+    key: String,
+}
+
 impl Edge<'_> {
     /// Makes people who can log in, and gives their addresses.
     pub(crate) async fn people(&self, number: usize) -> anyhow::Result<Vec<String>> {
@@ -63,11 +69,33 @@ impl Edge<'_> {
     /// Makes a key, then starts `nest serve` with `mock` as its only upstream.
     pub async fn start(&self, mock: &Program) -> anyhow::Result<Program> {
         self.run(&["migrate", "up"]).await?;
-        let key = self.new_key().await?;
-        Program::start("edge", self.nest, &key, |command, address| {
+        let new = self.new_key().await?;
+        self.serve("edge", &new.key, mock).await
+    }
+
+    /// The same where models have prices: each call holds money and is charged. To be given a database of its own, since
+    /// prices hold for all organisations of one.
+    pub async fn start_priced(&self, mock: &Program) -> anyhow::Result<Program> {
+        self.run(&["migrate", "up"]).await?;
+        let new = self.new_key().await?;
+        let prices = std::env::temp_dir().join(format!("nest-bench-prices-{}.toml", std::process::id()));
+        let price =
+            format!("[[data]]\nmodel = \"{}\"\nprice = {{ input = \"0.05\", output = \"0.08\" }}\n", self.model);
+        std::fs::write(&prices, price)?;
+        let published = self.run(&["billing", "prices", "import", &prices.to_string_lossy()]).await;
+        std::fs::remove_file(&prices)?;
+        published?;
+        self.run(&["billing", "grant", &new.org, "1000000"]).await?;
+        self.serve("edge, priced", &new.key, mock).await
+    }
+
+    async fn serve(&self, name: &'static str, key: &str, mock: &Program) -> anyhow::Result<Program> {
+        Program::start(name, self.nest, key, |command, address| {
             self.settings(command);
             command
                 .arg("serve")
+                // One may not be shared by two.
+                .env("USAGE_JOURNAL", std::env::temp_dir().join(format!("nest-bench-{}.journal", address.port())))
                 .env("OPENAI_BASE_URL", format!("http://{}/v1", mock.address))
                 .env("OPENAI_MODEL_NAME", self.model)
                 .env("GROQ_API_KEY", "bench")
@@ -77,13 +105,13 @@ impl Edge<'_> {
         .await
     }
 
-    async fn new_key(&self) -> anyhow::Result<String> {
+    async fn new_key(&self) -> anyhow::Result<NewKey> {
         #[derive(Deserialize)]
         struct NewOperator {
             org: String,
         }
         #[derive(Deserialize)]
-        struct NewKey {
+        struct Created {
             key: String,
         }
 
@@ -94,8 +122,8 @@ impl Edge<'_> {
         let operator: NewOperator =
             serde_json::from_slice(&answer).context("`nest admin create` gave no organisation")?;
         let answer = self.run(&["keys", "create", "--json", "--name", "bench", "--org", &operator.org]).await?;
-        let new: NewKey = serde_json::from_slice(&answer).context("`nest keys create` gave no key")?;
-        Ok(new.key)
+        let new: Created = serde_json::from_slice(&answer).context("`nest keys create` gave no key")?;
+        Ok(NewKey { org: operator.org, key: new.key })
     }
 
     async fn run(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
