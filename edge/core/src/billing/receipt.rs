@@ -7,6 +7,7 @@ use crate::{
     App,
     auth::{Jwk, Jwks},
     root::{Root, Roots},
+    sql::hex,
     usage::{Record, Tokens},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -17,10 +18,7 @@ use shared::{
     money::Nanos,
     time::Timestamp,
 };
-use std::{
-    fmt::Write as _,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 const TYPE: &str = "receipt+jwt";
 
@@ -206,13 +204,6 @@ impl Key {
         let header = format!(r#"{{"alg":"EdDSA","typ":"{TYPE}","kid":"{}"}}"#, jwk.id());
         Self { header: BASE64URL.encode(header), pair, jwk }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
-        text
-    })
 }
 
 #[cfg(test)]

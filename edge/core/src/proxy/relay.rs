@@ -91,9 +91,12 @@ pub(super) async fn run(
 
 /// A whole answer on its way out, with what it costs.
 fn whole_response(call: &Call, meter: Meter, body: Bytes, heard: Heard) -> Response {
-    let (usage, ..) = meter.bill().price(heard);
+    let usage = call.includes_cost.then(|| meter.bill().price(heard).0);
     let charge = meter.complete(heard);
-    let body = if call.includes_cost { include::in_answer(&body, usage, charge.cost) } else { body };
+    let body = match usage {
+        Some(usage) => include::in_answer(&body, usage, charge.cost),
+        None => body,
+    };
     let mut response = json_response(body);
     if charge.price_version.is_some() {
         let cost = HeaderValue::try_from(charge.cost.to_string()).expect("an amount is plain ASCII");

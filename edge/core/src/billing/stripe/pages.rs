@@ -7,12 +7,13 @@ use super::{
     customer,
     objects::{Invoice, PaymentIntent, Session},
 };
-use crate::{App, Error, billing::BillingError};
+use crate::{
+    App, Error,
+    billing::{BillingError, top_up::CENT},
+};
 use shared::{id::OrgId, money::Nanos, time::Timestamp};
 use uuid::Uuid;
 
-/// Nano-dollars in a cent.
-const CENT: i64 = 10_000_000;
 /// Invoices that are listed: two years of months.
 const INVOICES: &str = "24";
 
