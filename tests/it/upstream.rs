@@ -309,19 +309,25 @@ async fn nothing_of_the_client_but_its_body_reaches_the_upstream() {
     assert_eq!(seen.headers["host"], setup.groq.address().to_string());
 }
 
+/// Less than one delayed acknowledgement.
+const WITHOUT_WAITING: Duration = Duration::from_millis(35);
+
 #[tokio::test]
 async fn small_events_do_not_wait_for_acknowledgements() {
     let setup = Setup::with(&[]).await;
     // Nagle's algorithm against delayed acknowledgements costs 40 ms, every time; a busy machine only sometimes does.
     let mut best = Duration::MAX;
-    for _ in 0..10 {
+    for _ in 0..100 {
+        if best < WITHOUT_WAITING {
+            break;
+        }
         let mut reader = EventReader::new(setup.stream(&count_to(50)).await);
         reader.next().await.unwrap();
         let first = Instant::now();
         while reader.next().await.is_some() {}
         best = best.min(first.elapsed());
     }
-    assert!(best < Duration::from_millis(35), "{best:?}");
+    assert!(best < WITHOUT_WAITING, "{best:?}");
 }
 
 #[tokio::test]

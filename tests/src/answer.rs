@@ -58,6 +58,7 @@ pub async fn unless_busy(ask: impl AsyncFn() -> Answer) -> Answer {
         if answer.status != StatusCode::SERVICE_UNAVAILABLE {
             break;
         }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         answer = ask().await;
     }
     answer
