@@ -24,7 +24,7 @@ async fn credit_is_bought_when_there_is_little_and_once() {
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds::credit(1_000), "there is enough");
     shop.spend(shop.ada.org_id, 600).await;
     let ticks = [shop.edge.ticker(), shop.edge.ticker(), shop.edge.ticker(), shop.edge.ticker()];
-    futures_util::future::join_all(ticks.iter().map(nest_tests::Ticker::tick)).await;
+    futures_util::future::join_all(ticks.iter().map(Ticker::tick)).await;
     shop.settle().await;
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds::credit(2_400));
     let listed = shop.get("/billing/top-ups").await;
@@ -90,5 +90,22 @@ async fn what_cannot_be_bought_is_refused() {
         let answer = shop.call(Method::PUT, "/billing/auto-top-up", body.clone()).await;
         assert_eq!(refusal(&answer), (400, "invalid_value".to_owned()), "{body}");
     }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_card_that_its_owner_takes_away_is_charged_no_more() {
+    let shop = set_up().await;
+    let card = shop.one("select payment_method from stripe_customers").await;
+    shop.at_stripe(&format!("payment_methods/{card}/detach"), &[]).await;
+    shop.settle().await;
+    shop.spend(shop.ada.org_id, 600).await;
+    shop.settle().await;
+    assert_eq!(shop.funds(shop.ada.org_id).await, Funds::credit(400));
+    assert_eq!(shop.stripe.objects("charge").len(), 1);
+    let set = json!({ "threshold_usd": "5", "amount_usd": "20" });
+    let refused = shop.call(Method::PUT, "/billing/auto-top-up", set).await;
+    assert_eq!(refusal(&refused), (409, "payment_method_missing".to_owned()));
+    assert!(shop.dead().await.is_empty(), "{:?}", shop.dead().await);
     shop.close().await;
 }

@@ -251,3 +251,26 @@ async fn everybody_sees_what_is_sold_and_operators_set_it() {
     assert_eq!(listed["data"], json!([]));
     shop.close().await;
 }
+
+/// Nobody pays for what nobody can use.
+#[tokio::test]
+async fn a_deleted_organisation_is_subscribed_to_nothing() {
+    let shop = Shop::open().await;
+    shop.sell(&[pro()]).await;
+    let founded = shop.call(Method::POST, "/orgs", json!({ "name": "Short-lived" })).await.json();
+    let org = text(&founded, "id").to_owned();
+    let begun = shop.call(Method::POST, &format!("/billing/checkout?org_id={org}"), json!({ "plan": "pro" })).await;
+    shop.stripe.pay(&session(&begun.json())).unwrap();
+    shop.settle().await;
+    assert_eq!(shop.one("select count(*) from subscriptions where not ended").await, "1");
+    let path = format!("/api/v1/orgs/{org}");
+    let deleted = Answer::read(shop.edge.by(&shop.ada, Method::DELETE, &path).send().await.unwrap()).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    let id = subscription(&shop);
+    assert_eq!(shop.stripe.object(&id)["status"], "active");
+    shop.settle().await;
+    assert_eq!(shop.stripe.object(&id)["status"], "canceled");
+    assert_eq!(shop.one("select count(*) from subscriptions where not ended").await, "0");
+    assert!(shop.dead().await.is_empty(), "{:?}", shop.dead().await);
+    shop.close().await;
+}

@@ -3,7 +3,10 @@
 use super::*;
 use fake_stripe::{Card, Decision, Disturbance, Way};
 use futures_util::{StreamExt as _, stream};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Events, unless `NEST_STRIPE_EVENTS` says how many.
 const EVENTS: usize = 150;
@@ -51,7 +54,7 @@ async fn any_order_and_any_failures_come_to_the_same_state() {
     shop.settle().await;
     // The storm carries the events itself.
     shop.stripe.disturb(Disturbance { drop_percent: 100, ..Disturbance::default() });
-    let (mut told, mut last) = (0, String::new());
+    let (mut told, mut last, mut waits) = (0, String::new(), Vec::new());
     while told < wanted {
         for _ in 0..10 {
             let who = chance.below(PEOPLE);
@@ -61,14 +64,16 @@ async fn any_order_and_any_failures_come_to_the_same_state() {
         last = new.first().map_or(last, |it| text(it, "id").to_owned());
         told += new.len();
         shop.stripe.fail_percent(FAIL_PERCENT);
-        deliver(&shop, &new, &mut chance).await;
+        waits.extend(deliver(&shop, &new, &mut chance).await);
         kill_workers(&shop).await;
         shop.stripe.heal();
     }
     shop.stripe.fail_percent(FAIL_PERCENT);
     shop.apply().await;
     shop.stripe.heal();
-    println!("{told} events, each {TIMES} times, {AT_ONCE} at once");
+    waits.sort_unstable();
+    let (half, most) = (waits[waits.len() / 2], waits[waits.len() * 99 / 100]);
+    println!("{told} events, each {TIMES} times, {AT_ONCE} at once: answered in {half:?}, and 99 % within {most:?}");
     assert!(shop.dead().await.is_empty(), "{:?}", shop.dead().await);
     assert_eq!(shop.one("select count(*) from stripe_events where applied_at is null").await, "0");
     for person in &people {
@@ -169,17 +174,19 @@ async fn events_after(shop: &Shop, last: &str) -> Vec<Value> {
     }
 }
 
-/// Tells of all of them five times, shuffled, 32 at once, until each was taken.
-async fn deliver(shop: &Shop, events: &[Value], chance: &mut Chance) {
+/// Tells of all of them five times, shuffled, 32 at once, until each was taken. Gives how long the answers took.
+async fn deliver(shop: &Shop, events: &[Value], chance: &mut Chance) -> Vec<Duration> {
     let mut all: Vec<String> = events.iter().flat_map(|it| vec![it.to_string(); TIMES]).collect();
     chance.shuffle(&mut all);
     let telling = stream::iter(all).map(|payload| async move {
         let signature = shop.stripe.sign(&payload);
         let send = || shop.edge.post("/webhooks/stripe").header("stripe-signature", &signature).body(payload.clone());
+        let asked = Instant::now();
         let taken = nest_tests::answer::unless_busy(async || Answer::read(send().send().await.unwrap()).await).await;
         assert_eq!(taken.status, 200, "{}", taken.text());
+        asked.elapsed()
     });
-    telling.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    telling.buffer_unordered(AT_ONCE).collect().await
 }
 
 /// Some of what waits was claimed by workers that died.

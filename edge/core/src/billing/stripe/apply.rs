@@ -37,6 +37,7 @@ pub(super) enum Kind {
     Refund,
     Dispute,
     Customer,
+    PaymentMethod,
 }
 
 /// Why there was no effect.
@@ -80,6 +81,7 @@ impl Kind {
             "refund" => Self::Refund,
             "dispute" => Self::Dispute,
             "customer" => Self::Customer,
+            "payment_method" => Self::PaymentMethod,
             _ => return None,
         })
     }
@@ -94,6 +96,7 @@ impl Kind {
             Self::Refund => "refunds",
             Self::Dispute => "disputes",
             Self::Customer => "customers",
+            Self::PaymentMethod => "payment_methods",
         }
     }
 }
@@ -124,6 +127,7 @@ pub(super) async fn apply(app: &App, kind: Kind, told: Told<'_>) -> Result<(), A
         Kind::Charge => charge(app, told).await,
         Kind::Refund | Kind::Dispute => withdrawal(app, kind, told).await,
         Kind::Customer => customer(app, told).await,
+        Kind::PaymentMethod => payment_method(app, told).await,
     }
 }
 
@@ -292,6 +296,16 @@ async fn withdrawal(app: &App, kind: Kind, told: Told<'_>) -> Result<(), ApplyEr
 async fn customer(app: &App, told: Told<'_>) -> Result<(), ApplyError> {
     let given = |object: &Value| json!({ "deleted": objects::flag(object, "/deleted") });
     in_turn(app, (Kind::Customer, Effect::Customer), told, &Vec::new(), given).await
+}
+
+/// A card that its owner has taken away is charged no more. One that is attached tells us nothing: it is used when a
+/// payment names it.
+async fn payment_method(app: &App, told: Told<'_>) -> Result<(), ApplyError> {
+    let object = fetch(app, Kind::PaymentMethod, told.id, &Vec::new()).await?;
+    if objects::id(&object, "/customer").is_none() {
+        app.store.forget_card(told.id).await?;
+    }
+    done(app, told).await
 }
 
 /// Nothing comes of it.

@@ -106,6 +106,11 @@ pub(super) async fn post(app: &App, path: &str, form: &Form, key: &str) -> Resul
     call(app, Method::POST, path, form, Some(key)).await
 }
 
+/// Ends the object `id` of a collection. A second try finds it ended.
+pub(super) async fn delete(app: &App, collection: &str, id: &str) -> Result<Value, StripeError> {
+    call(app, Method::DELETE, &format!("{collection}/{id}"), &Vec::new(), None).await
+}
+
 async fn call(app: &App, method: Method, path: &str, form: &Form, key: Option<&str>) -> Result<Value, StripeError> {
     let secret = app.config.stripe.secret_key.as_ref().ok_or(StripeError::Off)?;
     let mut pause_ms = PAUSE_MS;

@@ -7,6 +7,7 @@ mod apply;
 mod client;
 mod customer;
 mod events;
+mod leave;
 mod meter;
 mod objects;
 mod pages;
@@ -44,12 +45,13 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) fn statements() -> Vec<Described> {
-    [sql::statements(), customer::statements(), meter::statements()].concat()
+    [sql::statements(), customer::statements(), leave::statements(), meter::statements()].concat()
 }
 
 /// Applies what was told and what was not, and tells the meter what was used.
 pub(super) async fn tick(app: &App) {
     events::all(app).await;
     reconcile::tick(app).await;
+    leave::tick(app).await;
     meter::tick(app).await;
 }
