@@ -166,3 +166,49 @@ async fn each_step_of_a_cap_is_told_once_in_its_period() {
     priced.edge.tick().await;
     assert_eq!(priced.edge.mails(OPERATOR).await.len(), 4);
 }
+
+/// The same for what a member may spend, for what an organisation may, and for the allowance of a plan: who is told,
+/// and of what.
+#[tokio::test]
+async fn whoever_is_bounded_and_whoever_can_see_to_it_are_told() {
+    const MEMBER: &str = "member@example.com";
+    let mut priced = Priced::start("100", a_dollar()).await;
+    priced.upstream.answer(100);
+    let (edge, org) = (&priced.edge, priced.org);
+    let (owner, member) = (edge.log_in(OPERATOR).await, edge.person(MEMBER).await);
+    let sql = priced.sql().await;
+    let join = "insert into memberships (org_id, user_id, role) values ($1::text::uuid, $2::text::uuid, 'member')";
+    sql.execute(join, &[&org.uuid().to_string(), &member.user_id.uuid().to_string()]).await.unwrap();
+    for (path, cap) in [
+        (format!("/orgs/{org}/members/{}/spend", member.user_id), json!({ "cap_usd": 2, "period": "day" })),
+        (format!("/billing/spend?org_id={org}"), json!({ "cap_usd": 4, "period": "month" })),
+    ] {
+        let answer = edge.api(&owner, Method::PUT, &path, json!({ "spend": cap })).await;
+        assert_eq!(answer.status, 204, "{}", answer.text());
+    }
+    assert!(super::act(&sql, "set_allowance($1::text::uuid, 'plan', 8000000000, now())", org).await);
+    let of_member = NewKey { owner: Owner::User(member.user_id), ..NewKey::inference(org, "theirs") };
+    let mut keys = vec![edge.key_of(of_member).await];
+    for _ in 0..3 {
+        keys.push(edge.key().await);
+    }
+    let before = edge.mails(MEMBER).await.len();
+    for key in keys {
+        priced.key = key;
+        priced.charged(1, 0).await;
+        priced.edge.tick().await;
+    }
+    let told = |mails: Vec<nest_tests::mail::Mail>| {
+        let alerts = mails.into_iter().filter(|it| it.template == "spend_alert");
+        let of = ["spend cap of member@example.com", "organisation's spend cap", "plan's allowance"];
+        let what = move |text: &str| of.iter().position(|it| text.contains(it)).expect("an alert says of what");
+        let percent = |text: &str| [100, 90, 75, 50].into_iter().find(|it| text.contains(&format!("{it} %")));
+        alerts.map(|it| (what(&it.text), percent(&it.text))).collect::<Vec<_>>()
+    };
+    let of_member = told(priced.edge.mails(MEMBER).await.split_off(before));
+    assert_eq!(of_member, [(0, Some(50))], "a member learns of their own cap alone");
+    let mut of_owner = told(priced.edge.mails(OPERATOR).await);
+    of_owner.sort_unstable();
+    let expected = [(0, Some(50)), (1, Some(50)), (1, Some(75)), (1, Some(100)), (2, Some(50))];
+    assert_eq!(of_owner, expected, "an owner learns of everything");
+}

@@ -3,7 +3,9 @@
 mod audit;
 mod billing;
 mod caps;
+mod hooks;
 mod idempotency;
+mod killed;
 mod leases;
 mod ledger;
 mod prices;

@@ -118,6 +118,60 @@ async fn what_is_unknown_is_kept_and_what_is_wrong_is_given_up() {
     shop.close().await;
 }
 
+/// Checklist 92: an event about any object is taken, read, and comes to an end. The objects are all that the stand-in
+/// has, or those of the file of Stripe's published fixtures that `NEST_STRIPE_FIXTURES` names.
+#[tokio::test]
+async fn an_event_about_anything_comes_to_an_end() {
+    let shop = Shop::open().await;
+    shop.sell(&[pro()]).await;
+    for session in [shop.subscribe(&shop.ada, "pro").await, shop.top_up(&shop.ada, "20").await] {
+        shop.stripe.pay(&session).unwrap();
+    }
+    shop.settle().await;
+    let funds = shop.funds(shop.ada.org_id).await;
+    let published = std::env::var("NEST_STRIPE_FIXTURES").ok().map(|it| std::fs::read(it).unwrap());
+    let objects: Vec<Value> = match &published {
+        Some(file) => {
+            let all: Value = serde_json::from_slice(file).unwrap();
+            all["resources"].as_object().unwrap().values().cloned().collect()
+        }
+        None => KINDS.iter().flat_map(|kind| shop.stripe.objects(kind)).collect(),
+    };
+    assert!(objects.len() >= 10, "{} objects", objects.len());
+    let before: usize = shop.one("select count(*) from stripe_events").await.parse().unwrap();
+    for (number, object) in objects.iter().enumerate() {
+        let payload = event(&format!("evt_fixture_{number}"), "anything.updated", object);
+        let answer = post(&shop, &payload, Some(&sign(&shop, &payload, SECRET, 0))).await;
+        assert_eq!(answer.status, 200, "{payload}");
+    }
+    shop.apply().await;
+    let after: usize = shop.one("select count(*) from stripe_events").await.parse().unwrap();
+    assert_eq!(after - before, objects.len());
+    assert_eq!(shop.funds(shop.ada.org_id).await, funds, "what is told again brings nothing");
+    let dead = shop.dead().await;
+    if published.is_none() {
+        assert!(dead.is_empty(), "{dead:?}");
+    }
+    println!("{} objects, {} of which the stand-in does not know: {dead:?}", objects.len(), dead.len());
+    shop.close().await;
+}
+
+/// What the stand-in has objects of.
+const KINDS: [&str; 12] = [
+    "customer",
+    "checkout.session",
+    "payment_intent",
+    "charge",
+    "subscription",
+    "invoice",
+    "payment_method",
+    "price",
+    "product",
+    "billing.meter",
+    "setup_intent",
+    "event",
+];
+
 /// Checklist 95: an event of the other mode, or of another account, brings nothing, whoever signed it.
 #[tokio::test]
 async fn what_is_of_another_mode_or_account_brings_nothing() {
