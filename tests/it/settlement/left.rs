@@ -3,7 +3,7 @@
 use crate::upstream::{Setup, count_to};
 use axum::{Router, body::Body, http::header, routing::post};
 use embedded::groq::Outcome;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use nest_tests::{EventReader, Kind, PATIENCE, ScriptedNode, TestEdge, UsageRow, answer::request_id, scripted_node};
 use serde_json::json;
 use std::{
@@ -40,15 +40,16 @@ async fn left_after(setup: &Setup, read: usize, more: bool) -> UsageRow {
 /// Checklist 84: the upstream is heard to its end behind a client that left, and its own count is what is billed.
 #[tokio::test]
 async fn a_client_that_leaves_pays_for_what_the_upstream_counts() {
-    let rows = join_all((0..=EVENTS).map(|read| async move {
+    // An edge each; a few at a time, so that none waits long for its turn.
+    let left = stream::iter(0..=EVENTS).map(|read| async move {
         let setup = Setup::with(&[]).await;
         let row = left_after(&setup, read, true).await;
         let seen = timeout(PATIENCE, setup.groq.until(|it| it[0].outcome != Outcome::Open)).await.unwrap();
         assert_eq!(seen[0].outcome, Outcome::Finished, "the upstream was not cut off after {read}");
         assert_eq!(setup.edge.usage_when(|_| true).await.len(), 1);
         (read, row)
-    }))
-    .await;
+    });
+    let rows: Vec<(usize, UsageRow)> = left.buffer_unordered(3).collect().await;
     for (read, row) in rows {
         assert_eq!((row.completion_tokens, row.tokens_source.as_str()), (5, "upstream"), "after {read}");
         assert!(row.prompt_tokens > 0);
@@ -80,7 +81,7 @@ async fn a_node_is_not_drained() {
     let endless = post(move || {
         let told = Told(tell.clone());
         async move {
-            let events = futures_util::stream::unfold(told, async |told| {
+            let events = stream::unfold(told, async |told| {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 Some((Ok::<_, Infallible>("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"), told))
             });
