@@ -43,7 +43,7 @@ async fn a_lost_answer_charges_no_card_twice() {
     shop.stripe.fail_next("POST /v1/payment_intents", Fault::LoseAnswer, 4);
     shop.edge.tick().await;
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds::credit(400), "nobody heard of it");
-    shop.advance_s(180);
+    shop.advance_s(180).await;
     shop.edge.tick().await;
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds::credit(2_400));
     shop.stripe.disturb(fake_stripe::Disturbance::default());
@@ -63,7 +63,7 @@ async fn a_card_that_is_refused_ends_it_and_owners_are_told() {
     shop.edge.db.connect().await.execute(put, &[&bad]).await.unwrap();
     shop.spend(shop.ada.org_id, 600).await;
     shop.settle().await;
-    shop.advance_s(600);
+    shop.advance_s(600).await;
     shop.settle().await;
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds::credit(400));
     let set = shop.get("/billing/auto-top-up").await;

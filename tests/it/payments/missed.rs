@@ -22,7 +22,7 @@ async fn a_day_without_webhooks_is_made_good_by_one_look() {
     let charge = shop.charge(&shop.stripe.object(&disputed)["payment_intent"]);
     shop.stripe.refund(&charge, Some(1_000)).unwrap();
     shop.stripe.dispute(&charge).unwrap();
-    shop.advance_s(88_000);
+    shop.advance_s(88_000).await;
     for who in [&shop.ada, &bob, &eve] {
         assert_eq!(shop.funds(who.org_id).await, Funds::default(), "nobody has told");
     }

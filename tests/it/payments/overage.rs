@@ -14,13 +14,13 @@ async fn what_is_used_beyond_credit_is_metered_once_and_paid_with_the_invoice() 
     shop.spend(shop.ada.org_id, 2_500 + 300).await;
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds { overage: -300, ..Funds::default() });
     shop.stripe.fail_next("POST /v1/billing/meter_events", Fault::LoseAnswer, 4);
-    shop.advance_s(3_700);
+    shop.advance_s(3_700).await;
     shop.settle().await;
     // Nothing is told again that was told, and what comes later is told for itself.
-    shop.advance_s(3_700);
+    shop.advance_s(3_700).await;
     shop.settle().await;
     shop.spend(shop.ada.org_id, 45).await;
-    shop.advance_s(3_700);
+    shop.advance_s(3_700).await;
     shop.settle().await;
     let told = "select string_agg(units::text || case when sent_at is null then '?' else '' end, ' ' order by after_units) from meter_events";
     assert_eq!(shop.one(told).await, "300 45");
@@ -67,7 +67,7 @@ async fn nobody_goes_beyond_credit_without_a_plan_that_lets_them() {
     shop.settle().await;
     shop.spend(shop.ada.org_id, 700).await;
     assert_eq!(shop.funds(shop.ada.org_id).await, Funds { owed: -200, ..Funds::default() });
-    shop.advance_s(3_700);
+    shop.advance_s(3_700).await;
     shop.settle().await;
     assert_eq!(shop.one("select count(*) from meter_events").await, "0");
     shop.close().await;

@@ -145,7 +145,7 @@ async fn act(shop: &Shop, who: &Person, chance: &mut Chance) {
                 }
             }
         }
-        _ => shop.advance_s(DAY_S * 3),
+        _ => shop.advance_s(DAY_S * 3).await,
     }
 }
 

@@ -75,7 +75,7 @@ async fn a_page_that_is_left_brings_nothing() {
     let shop = Shop::open().await;
     let session = shop.top_up(&shop.ada, "20").await;
     assert!(shop.stripe.pay_by(&session, Way::By(Card::Declined)).is_err());
-    shop.advance_s(90_000);
+    shop.advance_s(90_000).await;
     shop.settle().await;
     let listed = shop.get("/billing/top-ups").await;
     assert_eq!(text(&listed["data"][0], "status"), "expired");
