@@ -45,7 +45,13 @@ fn unfinished(file: &File) -> Vec<Problem> {
         let here = banned.iter().filter(move |(word, _)| line.contains(word));
         here.map(move |(word, why)| (at + 1, format!("`{word}`: {why}")))
     });
-    found.map(|(line, what)| file.problem(line, "unfinished", what)).collect()
+    // An example that is not compiled counts as a test that is skipped.
+    let examples = file.text.lines().enumerate().filter(|(_, line)| {
+        let comment = ["///", "//!"].iter().find_map(|it| line.trim_start().strip_prefix(it));
+        comment.is_some_and(|it| it.trim_start().starts_with("```ignore"))
+    });
+    let examples = examples.map(|(at, _)| (at + 1, "```ignore: an example that is no test is ```text".to_owned()));
+    found.chain(examples).map(|(line, what)| file.problem(line, "unfinished", what)).collect()
 }
 
 fn drawers(file: &File) -> Vec<Problem> {
@@ -124,6 +130,9 @@ mod tests {
             ]
         );
         assert!(shown("a.md", text).is_empty());
+        let example = "//! ```ignore\n//! f();\n//! ```\n/// ```text\n/// ```\n";
+        let problem = "a.rs:1: unfinished: ```ignore: an example that is no test is ```text";
+        assert_eq!(shown("a.rs", example), [problem]);
     }
 
     #[test]

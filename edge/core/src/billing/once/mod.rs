@@ -2,7 +2,7 @@
 //!
 //! A handler takes a [`Once`], which is the key of the request and refuses one without, and acts within [`Once::run`]:
 //!
-//! ```ignore
+//! ```text
 //! async fn buy(app: App, once: Once, member: Member, Input(ask): Input<Buy>) -> Result<Told<Bought>, Error> {
 //!     once.run(&app, &member.actor, &ask, async |effect| buy_as(&app, effect, &ask).await).await
 //! }
