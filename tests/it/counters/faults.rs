@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The longest wait that is promised, and what a busy machine may add to it.
 const LIMIT: Duration = Duration::from_millis(150);
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_millis(600);
 
 /// How a store fails.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ async fn three_wait_for_a_store_that_fails_and_then_nobody_does() {
             let error = client.try_take(&[fixed("a", 1)]).await.unwrap_err();
             assert_eq!(kind_of(&error), None, "{fault:?}: {error:?}");
         }
-        assert!(started.elapsed() < SLACK, "{fault:?}: {:?} for a hundred", started.elapsed());
+        assert!(started.elapsed() < LIMIT, "{fault:?}: {:?} for a hundred", started.elapsed());
         assert_eq!(store.calls(), reached, "{fault:?}");
     }
 }

@@ -25,7 +25,7 @@ const FAULTS: [Fault; 7] = [
 const SETTINGS: [(&str, &str); 2] = [("ADDRESS_LIMITS", "login=4/h@50 signup=4/h@0"), ("LIMIT_SHARE", "50")];
 
 /// How long a call of one's own may take on a busy machine, beyond what it waits for the store.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_millis(600);
 
 impl Fault {
     async fn begin(self, limited: &Limited) {
