@@ -68,8 +68,8 @@ fn of_stream(events: &[String]) -> Saw {
     assert_eq!(error["error"]["code"], "upstream_cut", "{error}");
     assert!(said.iter().all(|it| it["error"].is_null()), "an error is told once");
     // The first event carries the role.
-    let last_words = said.iter().filter(|it| !it["choices"][0]["delta"]["content"].is_null());
-    Saw::Cut(last_words.count().saturating_sub(1) as u64)
+    let spoken = said.iter().filter(|it| !it["choices"][0]["delta"]["content"].is_null());
+    Saw::Cut(spoken.count().saturating_sub(1) as u64)
 }
 
 fn said(answer: &Value) -> Option<u64> {
