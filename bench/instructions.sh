@@ -3,9 +3,13 @@
 # changes. It runs the edge under valgrind, with and without prices, before bench-mock, and takes the difference between
 # many calls and few. DATABASE_URL and PRICED_DATABASE_URL name databases of their own.
 set -euo pipefail
+# What fails within $(…) ends the run as well.
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 : "${DATABASE_URL:?names a running Postgres}" "${PRICED_DATABASE_URL:?names another database of it}"
-programs=${PROGRAMS:-${CARGO_TARGET_DIR:-target}/release}
+command -v valgrind >/dev/null || { echo "valgrind is missing" >&2; exit 69; }
+cargo build --release --package nest-bench --package nest-cli
+programs=${CARGO_TARGET_DIR:-target}/release
 few=100 many=${CALLS:-1100}
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
@@ -33,15 +37,18 @@ prepare() {
   "$programs/nest" keys create --json --name bench --org "$org" | field key
 }
 
-# Instructions of an edge that answers so many calls: count DATABASE KEY CALLS [--stream]
+# Instructions of an edge that answers so many calls: count DATABASE KEY CALLS [--stream --include-usage]
 count() {
   export DATABASE_URL=$1 USAGE_JOURNAL=$work/journal
   rm -f "$work/journal"
   valgrind --tool=callgrind --callgrind-out-file="$work/out" "$programs/nest" serve >"$work/log" 2>&1 &
   local edge=$!
-  until curl --silent --fail --output /dev/null "http://127.0.0.1:$PORT/healthz"; do sleep 0.5; done
+  until curl --silent --fail --output /dev/null "http://127.0.0.1:$PORT/healthz"; do
+    kill -0 "$edge" || { cat "$work/log" >&2; exit 1; }
+    sleep 0.5
+  done
   "$programs/bench-load" --url "http://127.0.0.1:$PORT/v1/chat/completions" -H "authorization: Bearer $2" \
-    --model "$OPENAI_MODEL_NAME" -c 8 -w 0 -d 600 --max "$3" ${4:-} >/dev/null
+    --model "$OPENAI_MODEL_NAME" -c 8 -w 0 -d 600 --max "$3" "${@:4}" >/dev/null
   sleep 2
   kill -TERM "$edge"
   wait "$edge" || true
